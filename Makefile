@@ -1,0 +1,156 @@
+# Users need `make demo` and `make test`; the other targets are for developers (CONTRIBUTING.md).
+#
+#   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.10 or newer)
+#   VENV=.venv          where the virtual environment lies
+#   ARGS="..."          passed on to `fastrfm demo` or pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CPP := $(shell find src/cpp -name '*.cpp' -o -name '*.hpp')
+# Folders are prerequisites too: a folder's time changes when a file in it comes or goes.
+CPP_TREE := $(CPP) $(shell find src/cpp -type d)
+PY_FOLDERS := $(shell find src/python -name __pycache__ -prune -o -type d -print)
+PY_TREE := $(PY_FOLDERS) $(shell find src/python -name '*.py' -o -name '*.pyi' -o -name py.typed)
+BUILD_FILES := pyproject.toml CMakeLists.txt
+
+# The build runs inside the virtual environment, not in pip's throw-away one, so that a changed file
+# recompiles alone. This is pyproject.toml's build-system.requires and the two tools it drives.
+BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja
+
+# Stamps in $(VENV): what is installed there. `make dev` switches to an editable installation, and
+# the other targets then keep it.
+PACKAGE := $(VENV)/$(if $(wildcard $(VENV)/.editable),.editable,.package)
+
+.PHONY: help demo test slow dev lint types format symbols sanitize aarch64 clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      build, install and run the demonstration on real data"
+	@echo "make test      build, install and run the test suite"
+	@echo "make slow      the slow tests"
+	@echo "make dev       editable installation with the developers' tools; again after a C++ edit"
+	@echo "make lint      ruff and clang-format, changing nothing"
+	@echo "make types     mypy, and _cpu.pyi against the compiled module"
+	@echo "make format    rewrite the sources as make lint wants them"
+	@echo "make symbols   no code of an ISA level can stand in for portable code"
+	@echo "make sanitize  the tests of the core under AddressSanitizer and UBSan"
+	@echo "make aarch64   cross-compile the core for 64-bit ARM"
+	@echo "make clean     remove what the targets above made"
+
+# ---- what users run
+
+demo: $(PACKAGE) $(VENV)/.extra-demo
+	$(BIN)/fastrfm demo $(ARGS)
+
+test: $(PACKAGE) $(VENV)/.extra-test
+	$(BIN)/pytest $(ARGS)
+
+slow: $(PACKAGE) $(VENV)/.extra-test
+	$(BIN)/pytest -m slow $(ARGS)
+
+# ---- the installation
+
+$(VENV)/.tools:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	    "fastrfm needs Python 3.10 or newer. Name one: make PYTHON=python3.12 ...")'
+	@echo "== making the virtual environment $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(BUILD_REQUIRES)
+	@touch $@
+
+$(VENV)/.package: $(PY_TREE) $(CPP_TREE) $(BUILD_FILES) README.md LICENSE | $(VENV)/.tools
+	@echo "== building and installing fastrfm (the first time compiles all of the C++ core)"
+	@rm -f $(VENV)/.editable
+	$(PIP) install --quiet --no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+# Python edits need no new installation here, but a new or removed file does.
+$(VENV)/.editable: $(PY_FOLDERS) $(CPP_TREE) $(BUILD_FILES) | $(VENV)/.tools
+	@echo "== building fastrfm, editable"
+	@rm -f $(VENV)/.package
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# fastrfm itself is already installed, so pip only adds what the extra names.
+$(VENV)/.extra-%: pyproject.toml | $(PACKAGE)
+	@echo "== installing the dependencies of fastrfm[$*]"
+	$(PIP) install --quiet "fastrfm[$*]"
+	@touch $@
+
+# ---- what developers run
+
+dev: $(VENV)/.editable
+	@$(MAKE) --no-print-directory $(VENV)/.extra-dev
+
+lint: $(VENV)/.extra-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+types: $(PACKAGE) $(VENV)/.extra-dev
+	$(BIN)/mypy
+	MYPYPATH=src/python $(BIN)/stubtest fastrfm._cpu
+
+format: $(VENV)/.extra-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CPP)
+
+# The linker keeps one copy of a function that is inline or a template, whichever object it came
+# from. Were it the AVX-512 one, a machine without AVX-512 would die in code that looks portable.
+# So every such function in level_NAME.cpp must carry the level's own namespace, fastrfm::NAME.
+symbols: $(PACKAGE)
+	@for level in avx2 avx512; do \
+	    for object in $$(find build/cp* -name "level_$$level.cpp.o"); do \
+	        echo "symbols: $$object"; \
+	        if nm -C --defined-only "$$object" | grep -E ' [WVu] ' | \
+	            grep -vE "fastrfm::$$level::| DW\.ref\."; then \
+	            echo "symbols: those can replace portable functions; move them into fastrfm::$$level"; \
+	            exit 1; \
+	        fi; \
+	    done; \
+	done
+
+# A virtual environment that sees the other one's packages, but its own sanitized fastrfm first.
+SANITIZE := build/sanitize
+SANITIZE_PYTHON := $(SANITIZE)/venv/bin/python
+PRELOAD = $(shell $(or $(CXX),g++) -print-file-name=libasan.so) \
+          $(shell $(or $(CXX),g++) -print-file-name=libstdc++.so)
+
+$(SANITIZE_PYTHON): | $(VENV)/.tools
+	$(BIN)/python -m venv --without-pip $(SANITIZE)/venv
+	site() { "$$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }; \
+	    { echo "$(abspath $(SANITIZE))/site"; site $(BIN)/python; } \
+	    > "$$(site $@)/fastrfm_sanitize.pth"
+
+sanitize: $(PACKAGE) $(VENV)/.extra-test $(SANITIZE_PYTHON)
+	SKBUILD_BUILD_DIR=$(SANITIZE)/cmake SKBUILD_CMAKE_BUILD_TYPE=Debug \
+	    SKBUILD_CMAKE_DEFINE=FASTRFM_SANITIZE=ON \
+	    $(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(SANITIZE)/site .
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(PRELOAD)" \
+	    $(SANITIZE_PYTHON) -c 'import fastrfm._cpu as m; assert "$(SANITIZE)/site" in m.__file__, m'
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(PRELOAD)" \
+	    $(SANITIZE_PYTHON) -m pytest -m "core and not slow" --timeout 1200 $(ARGS)
+
+AARCH64_CXX ?= aarch64-linux-gnu-g++
+
+aarch64: $(VENV)/.tools
+	@if ! command -v $(AARCH64_CXX) > /dev/null; then \
+	    echo "aarch64: skipped, no $(AARCH64_CXX) (Debian: apt-get install g++-aarch64-linux-gnu)"; \
+	    exit 0; \
+	fi; \
+	PATH="$(abspath $(BIN)):$$PATH" && set -e && \
+	cmake -G Ninja -S . -B build/aarch64 -DSKBUILD_PROJECT_VERSION=0 -DFASTRFM_WERROR=ON \
+	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	    -DCMAKE_CXX_COMPILER=$(AARCH64_CXX) -DPython_EXECUTABLE="$(abspath $(BIN))/python" \
+	    -Dpybind11_DIR="$$(pybind11-config --cmakedir)"; \
+	cmake --build build/aarch64 --target fastrfm_core
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +

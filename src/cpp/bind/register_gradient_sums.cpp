@@ -1,0 +1,50 @@
+#include "../gradient_sums.hpp"
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace fastrfm::bind {
+namespace {
+
+template <class T>
+py::tuple call(const py::array& x, const py::array& z, const py::array& coef,
+               const py::object& metric_root, double norm, double exponent, double bandwidth,
+               bool diagonal, bool output_sums) {
+  GradientSumsArgs<T> args{};
+  args.x = points(x);
+  args.z = points(z);
+  require(args.x.features == args.z.features, "X and Z must have the same features");
+  args.root = root(metric_root, args.x.features);
+  args.kernel = {norm, exponent, bandwidth};
+  require(coef.ndim() == 2 && coef.shape(0) == args.z.rows, "coef must be (m, c)");
+  args.coef = contiguous<T>(coef, "coef must be C-contiguous float32 or float64");
+  args.outputs = coef.shape(1);
+  args.diagonal = diagonal;
+  const std::int64_t depth = args.root.kind == Root::Kind::full ? args.root.rank : args.x.features;
+  auto sums = diagonal ? py::array_t<double>(depth) : py::array_t<double>({depth, depth});
+  auto by_output = py::array_t<double>({output_sums ? args.outputs : 0, depth});
+  args.sums = sums.mutable_data();
+  args.output_sums = output_sums ? by_output.mutable_data() : nullptr;
+  run([&](Interrupt& interrupt) { gradient_sums(args, interrupt); });
+  return py::make_tuple(sums, output_sums ? py::object(by_output) : py::none());
+}
+
+}  // namespace
+
+void register_gradient_sums(py::module_& module) {
+  module.def(
+      "gradient_sums",
+      [](const py::array& x, const py::array& z, const py::array& coef,
+         const py::object& metric_root, double norm, double exponent, double bandwidth,
+         bool diagonal, bool output_sums) {
+        return is_float32(coef) ? call<float>(x, z, coef, metric_root, norm, exponent, bandwidth,
+                                              diagonal, output_sums)
+                                : call<double>(x, z, coef, metric_root, norm, exponent, bandwidth,
+                                               diagonal, output_sums);
+      },
+      py::arg("X"), py::arg("Z"), py::arg("coef"), py::arg("root").none(true), py::arg("norm"),
+      py::arg("exponent"), py::arg("bandwidth"), py::arg("diagonal"), py::arg("output_sums"),
+      "Sums over rows and outputs of g g^T, (k, k) or its diagonal, and of g, (c, k) or None; in "
+      "input space, or in the coordinates of a (d, k) root.");
+}
+
+}  // namespace fastrfm::bind

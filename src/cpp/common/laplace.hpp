@@ -1,0 +1,108 @@
+// The kernel's scalar mathematics, once, for every backend: plain numbers, SIMD vectors, CUDA.
+//
+//   K      = 2^(-decay R),  R = S^(q/p),  S = sum_k |u_k|^p   (Laplace: p = 2, q = 1)
+//   omega  = K R / S                                          (weight of a pair in the gradient)
+//   phi(u) = sign(u) |u|^(p-1), phi(0) = 0                    (per coordinate)
+//
+// in coordinates scaled as params.hpp says. At S <= cusp the pair contributes no gradient
+// (DESIGN: the kernel has a cusp at D = 0), which also keeps a training row from seeing itself.
+// Source: Radhakrishnan, Beaglehole, Pandit, Belkin, Science 2024, doi 10.1126/science.adi5639,
+// generalised to ||.||_p and exponent q as in xRFM, arXiv 2508.10053.
+//
+// V is float, double or a vector of them; the operations come from the overloads of V.
+#pragma once
+
+#include <cmath>
+
+#include "params.hpp"
+
+#if defined(__CUDACC__)
+#define FASTRFM_INLINE __host__ __device__ __forceinline__
+#else
+// Forced: these templates are compiled for several instruction sets, and a function left out of
+// line would be merged by the linker across them.
+#define FASTRFM_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace fastrfm {
+
+// Plain numbers' overloads of the vector operations used below.
+FASTRFM_INLINE float square_root(float x) { return sqrtf(x); }
+FASTRFM_INLINE double square_root(double x) { return sqrt(x); }
+FASTRFM_INLINE float inverse_square_root(float x) { return 1.0F / sqrtf(x); }
+FASTRFM_INLINE double inverse_square_root(double x) { return 1.0 / sqrt(x); }
+// 2^(-decay r), decay given in two parts.
+FASTRFM_INLINE float decayed(float r, float decay, float rest) {
+  return exp2f(-(r * decay + r * rest));
+}
+FASTRFM_INLINE double decayed(double r, double decay, double rest) {
+  return exp2(-(r * decay + r * rest));
+}
+FASTRFM_INLINE float positive_power(float x, float a) { return x > 0.0F ? powf(x, a) : 0.0F; }
+FASTRFM_INLINE double positive_power(double x, double a) { return x > 0.0 ? pow(x, a) : 0.0; }
+FASTRFM_INLINE float absolute(float x) { return fabsf(x); }
+FASTRFM_INLINE double absolute(double x) { return fabs(x); }
+FASTRFM_INLINE float with_sign_of(float magnitude, float x) {
+  return x == 0.0F ? 0.0F : copysignf(magnitude, x);
+}
+FASTRFM_INLINE double with_sign_of(double magnitude, double x) {
+  return x == 0.0 ? 0.0 : copysign(magnitude, x);
+}
+FASTRFM_INLINE float zero_unless_above(float x, float limit, float value) {
+  return x > limit ? value : 0.0F;
+}
+FASTRFM_INLINE double zero_unless_above(double x, double limit, double value) {
+  return x > limit ? value : 0.0;
+}
+
+// |u|^p
+template <Norm N, class V>
+FASTRFM_INLINE V coordinate_distance(V u, V p) {
+  if constexpr (N == Norm::two || N == Norm::two_direct) {
+    return u * u;
+  } else if constexpr (N == Norm::one) {
+    return absolute(u);
+  } else {
+    return positive_power(absolute(u), p);
+  }
+}
+
+// sign(u) |u|^(p-1); phi(0) = 0 for every p, also below 1 where the limit does not exist.
+template <Norm N, class V>
+FASTRFM_INLINE V coordinate_gradient(V u, V p, V one) {
+  if constexpr (N == Norm::two || N == Norm::two_direct) {
+    return u;
+  } else if constexpr (N == Norm::one) {
+    return with_sign_of(one, u);
+  } else {
+    return with_sign_of(positive_power(absolute(u), p - one), u);
+  }
+}
+
+// K from S.
+template <Radial R, class V>
+FASTRFM_INLINE V kernel_value(V s, V radial_power, V decay, V decay_rest) {
+  if constexpr (R == Radial::identity) {
+    return decayed(s, decay, decay_rest);
+  } else if constexpr (R == Radial::square_root) {
+    return decayed(square_root(s), decay, decay_rest);
+  } else {
+    return decayed(positive_power(s, radial_power), decay, decay_rest);
+  }
+}
+
+// omega from S; zero at the cusp.
+template <Radial R, class V>
+FASTRFM_INLINE V gradient_weight(V s, V radial_power, V decay, V decay_rest, V cusp) {
+  if constexpr (R == Radial::identity) {
+    return zero_unless_above(s, cusp, decayed(s, decay, decay_rest));
+  } else if constexpr (R == Radial::square_root) {
+    const V inverse = inverse_square_root(s);
+    return zero_unless_above(s, cusp, decayed(s * inverse, decay, decay_rest) * inverse);
+  } else {
+    const V r = positive_power(s, radial_power);
+    return zero_unless_above(s, cusp, decayed(r, decay, decay_rest) * (r / s));
+  }
+}
+
+}  // namespace fastrfm

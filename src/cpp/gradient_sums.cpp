@@ -1,0 +1,171 @@
+#include "gradient_sums.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "common/parallel.hpp"
+#include "tile/gradient_tile.hpp"
+
+namespace fastrfm {
+namespace {
+
+// Gradients of a chunk of rows wait here for their outer products. Large enough for some dozens of
+// tasks, small enough never to matter; the size may not depend on the number of threads.
+constexpr std::int64_t kChunkBytes = 64 << 20;
+// Rows summed in working precision before they are added in double.
+constexpr std::int64_t kSumDepth = 512;
+
+// A chunk of gradients as lane panels over coordinates: [coordinate panel][row][coordinate], rows
+// being (point, output) pairs, so that both operands of the outer product read straight through.
+template <class T>
+struct Chunk {
+  std::int64_t depth;
+  std::int64_t lanes;
+  std::int64_t rows;  // capacity
+  Buffer<T> values;
+
+  Chunk(std::int64_t coordinates, std::int64_t capacity)
+      : depth(coordinates),
+        lanes(level<T>().lanes),
+        rows(capacity),
+        values(ceil_div(coordinates, lanes) * lanes * capacity) {
+    values.clear();  // the coordinates that pad the last panel stay zero
+  }
+  T* row(std::int64_t panel, std::int64_t r) { return values.data() + (panel * rows + r) * lanes; }
+
+  // One panel of points' gradients g[k * lanes + point] into rows first ...
+  void put(const T* g, std::int64_t first) {
+    for (std::int64_t k = 0; k < depth; ++k) {
+      T* to = row(k / lanes, first) + k % lanes;
+      for (std::int64_t point = 0; point < lanes; ++point) to[point * lanes] = g[k * lanes + point];
+    }
+  }
+};
+
+// sums += chunk^T chunk over its first `used` rows, upper blocks only.
+template <class T>
+void add_outer_products(Chunk<T>& chunk, std::int64_t used, double* sums, Interrupt& interrupt) {
+  const Level<T>& lv = level<T>();
+  const std::int64_t lanes = lv.lanes;
+  const std::int64_t k_count = chunk.depth;
+  // Groups of coordinates for the outer product's first operand: they must not straddle a panel.
+  const std::int64_t group = std::gcd<std::int64_t>(lanes, 8) > lv.tile_rows
+                                 ? std::gcd<std::int64_t>(lanes, 4)
+                                 : std::gcd<std::int64_t>(lanes, 8);
+  const std::int64_t groups = ceil_div(k_count, group);
+  parallel_tasks(groups, interrupt, [&](std::int64_t a) {
+    std::vector<T> tile(static_cast<std::size_t>(group * lanes));
+    const std::int64_t first = a * group;
+    const std::int64_t count = std::min(group, k_count - first);
+    for (std::int64_t b = first / lanes; b * lanes < k_count; ++b)
+      for (std::int64_t r = 0; r < used; r += kSumDepth) {
+        std::fill(tile.begin(), tile.end(), T(0));
+        lv.accumulate[group](chunk.row(first / lanes, r) + first % lanes, lanes, chunk.row(b, r),
+                             std::min(kSumDepth, used - r), tile.data(), lanes);
+        const std::int64_t columns = std::min(lanes, k_count - b * lanes);
+        for (std::int64_t i = 0; i < count; ++i)
+          for (std::int64_t j = 0; j < columns; ++j)
+            sums[(first + i) * k_count + b * lanes + j] +=
+                static_cast<double>(tile[static_cast<std::size_t>(i * lanes + j)]);
+      }
+  });
+}
+
+// Per panel of coordinates: squares (diagonal form) and, for each output, plain sums.
+template <class T>
+void add_row_sums(Chunk<T>& chunk, const std::vector<std::int64_t>& output_of_panel_row,
+                  double* squares, double* output_sums, Interrupt& interrupt) {
+  const std::int64_t lanes = chunk.lanes;
+  parallel_tasks(ceil_div(chunk.depth, lanes), interrupt, [&](std::int64_t b) {
+    const std::int64_t columns = std::min(lanes, chunk.depth - b * lanes);
+    std::int64_t r = 0;
+    for (const std::int64_t output : output_of_panel_row)
+      for (std::int64_t point = 0; point < lanes; ++point, ++r) {
+        const T* g = chunk.row(b, r);
+        for (std::int64_t k = 0; k < columns; ++k) {
+          const auto value = static_cast<double>(g[k]);
+          if (squares != nullptr) squares[b * lanes + k] += value * value;
+          if (output_sums != nullptr) output_sums[output * chunk.depth + b * lanes + k] += value;
+        }
+      }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
+  const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
+  const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
+  const PackedPoints<T> centres =
+      pack_points(args.z, law, transform, gradient_forms(law), interrupt);
+  const std::int64_t n = args.x.rows;
+  const std::int64_t c = args.outputs;
+  const std::int64_t depth = transform.depth();
+  const std::int64_t lanes = level<T>().lanes;
+  const GradientTile<T> tile(law, transform, args.x, args.z, centres, args.coef, c, n);
+  std::fill(args.sums, args.sums + (args.diagonal ? depth : depth * depth), 0.0);
+  if (args.output_sums != nullptr) std::fill(args.output_sums, args.output_sums + c * depth, 0.0);
+
+  // A task is a tile of points and a block of outputs; its rows in the chunk follow from its index.
+  const std::int64_t step = tile.points_per_task();
+  const std::int64_t output_blocks = ceil_div(c, tile.output_block());
+  const std::int64_t tiles = ceil_div(n, step);
+  const std::int64_t bytes_per_tile = step * c * depth * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t tiles_per_chunk =
+      std::min(tiles, std::max<std::int64_t>(8, kChunkBytes / bytes_per_tile));
+  Chunk<T> chunk(depth, tiles_per_chunk * step * c);
+  std::vector<std::int64_t> output_of_panel_row;  // the output of each run of `lanes` chunk rows
+  using Scratch = typename GradientTile<T>::Scratch;
+  for (std::int64_t first = 0; first < tiles; first += tiles_per_chunk) {
+    const std::int64_t count = std::min(tiles_per_chunk, tiles - first);
+    parallel_tasks(
+        count * output_blocks, interrupt, [&] { return tile.make_scratch(); },
+        [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
+          const std::int64_t t = task / output_blocks;
+          const std::int64_t begin = (first + t) * step;
+          const std::int64_t end = std::min(n, begin + step);
+          const std::int64_t l0 = task % output_blocks * tile.output_block();
+          const std::int64_t l1 = std::min(c, l0 + tile.output_block());
+          if (!tile.compute(begin, end, l0, l1, scratch, interrupt, calling_thread)) return;
+          const std::int64_t panels = ceil_div(end - begin, lanes);
+          for (std::int64_t l = l0; l < l1; ++l)
+            for (std::int64_t p = 0; p < panels; ++p)
+              chunk.put(tile.gradient(scratch, p, l - l0), t * step * c + (l * panels + p) * lanes);
+        });
+    std::int64_t used = 0;
+    output_of_panel_row.clear();
+    for (std::int64_t t = 0; t < count; ++t) {
+      const std::int64_t points = std::min(n, (first + t + 1) * step) - (first + t) * step;
+      const std::int64_t panels = ceil_div(points, lanes);
+      for (std::int64_t l = 0; l < c; ++l)
+        for (std::int64_t p = 0; p < panels; ++p) output_of_panel_row.push_back(l);
+      used = t * step * c + panels * lanes * c;
+    }
+    if (!args.diagonal) add_outer_products(chunk, used, args.sums, interrupt);
+    if (args.diagonal || args.output_sums != nullptr)
+      add_row_sums(chunk, output_of_panel_row, args.diagonal ? args.sums : nullptr,
+                   args.output_sums, interrupt);
+  }
+
+  const auto factor = [&](std::int64_t k) { return transform.gradient_factor(k); };
+  if (args.diagonal) {
+    for (std::int64_t k = 0; k < depth; ++k) args.sums[k] *= factor(k) * factor(k);
+  } else {
+    for (std::int64_t a = 0; a < depth; ++a)
+      for (std::int64_t b = a; b < depth; ++b) {
+        args.sums[a * depth + b] *= factor(a) * factor(b);
+        args.sums[b * depth + a] = args.sums[a * depth + b];
+      }
+  }
+  if (args.output_sums != nullptr)
+    for (std::int64_t l = 0; l < c; ++l)
+      for (std::int64_t k = 0; k < depth; ++k) args.output_sums[l * depth + k] *= factor(k);
+}
+
+template void gradient_sums(const GradientSumsArgs<float>&, Interrupt&);
+template void gradient_sums(const GradientSumsArgs<double>&, Interrupt&);
+
+}  // namespace fastrfm

@@ -1,0 +1,34 @@
+// gradient_sums: the sum over rows and outputs of g g^T, the average gradient outer product before its
+// mean, and the sum of g for each output. In input space for an identity or diagonal root; for a full
+// one in the root's coordinates, where they are smaller (G = A G~ A^T is for the caller).
+//
+// Shapes: X n x d, Z m x d, coef m x c row-major; sums k x k (or k, diagonal form), output_sums c x k,
+// in double, k the number of transformed coordinates. Nothing of size n x m or n x c x d is stored:
+// gradients live for one bounded chunk of rows.
+#pragma once
+
+#include <cstdint>
+
+#include "common/interrupt.hpp"
+#include "common/params.hpp"
+#include "tile/transform.hpp"
+
+namespace fastrfm {
+
+template <class T>
+struct GradientSumsArgs {
+  Source x;
+  Source z;
+  Root root;
+  KernelParams kernel;
+  const T* coef;
+  std::int64_t outputs;
+  bool diagonal;
+  double* sums;
+  double* output_sums;  // null if not wanted
+};
+
+template <class T>
+void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt);
+
+}  // namespace fastrfm

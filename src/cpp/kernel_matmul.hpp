@@ -1,0 +1,28 @@
+// kernel_matmul: out = K V, out[i, l] = sum_j K(x_i, z_j) V[j, l], without K.
+//
+// Shapes: X n x d, Z m x d, V m x c row-major, out n x c row-major.
+#pragma once
+
+#include <cstdint>
+
+#include "common/interrupt.hpp"
+#include "common/params.hpp"
+#include "tile/transform.hpp"
+
+namespace fastrfm {
+
+template <class T>
+struct KernelMatmulArgs {
+  Source x;
+  Source z;
+  Root root;
+  KernelParams kernel;
+  const T* v;
+  std::int64_t outputs;
+  T* out;
+};
+
+template <class T>
+void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt);
+
+}  // namespace fastrfm

@@ -1,0 +1,91 @@
+// Gradients of the predictor at one tile of points, in panel coordinates: what `gradients` writes
+// out and `gradient_sums` adds up.
+//
+//   g_l(x) = sum_j coef[j, l] omega(x, z_j) phi(u_j),  u_j = x - z_j       (common/laplace.hpp)
+//
+// p = 2: phi(u) = u, so g_l = x S_l - T_l with S_l = sum_j coef omega and T_l = sum_j coef omega z_j:
+// a second matrix product. Pairs so close that the subtraction would cancel are left out of it and
+// added by differences; pairs closer still, from the caller's rows in double.
+// Other p: the differences are summed as they are.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../common/interrupt.hpp"
+#include "row_tile.hpp"
+
+namespace fastrfm {
+
+template <class T>
+class GradientTile {
+ public:
+  // Outputs are handled `output_block()` at a time, to bound a thread's accumulators.
+  GradientTile(const Law<T>& law, const Transform<T>& transform, const Source& x, const Source& z,
+               const PackedPoints<T>& centres, const T* coef, std::int64_t outputs,
+               std::int64_t points);
+
+  std::int64_t points_per_task() const { return panels_ * lanes_; }
+  std::int64_t output_block() const { return output_block_; }
+
+  struct TouchingPair {
+    std::int64_t panel;
+    std::int64_t lane;    // in the panel
+    std::int64_t centre;  // in z
+  };
+
+  struct Scratch {
+    LaneTile<T> tile;
+    Buffer<T> weights;       // omega of a centre block, [centre][lane]
+    Buffer<T> near_weights;  // likewise, of near pairs
+    Buffer<T> scaled;        // weights times coefficients, [output][centre][lane]
+    Buffer<T> gradients;     // [panel][output][column][lane]; columns = depth, and S for p = 2
+    std::vector<unsigned char> near_rows;
+    std::vector<TouchingPair> touching;
+    std::vector<double> work;
+    std::vector<double> difference;
+  };
+  Scratch make_scratch() const;
+
+  // Gradients of outputs [l0, l1) at points [begin, end), into scratch.gradients; false if
+  // interrupted. Lanes beyond the last point hold zeros.
+  bool compute(std::int64_t begin, std::int64_t end, std::int64_t l0, std::int64_t l1,
+               Scratch& scratch, Interrupt& interrupt, bool calling_thread) const;
+
+  // Where the gradient of a panel's output (counted from l0) starts in scratch.gradients.
+  T* gradient(Scratch& scratch, std::int64_t panel, std::int64_t output) const {
+    return scratch.gradients.data() + (panel * output_block_ + output) * columns_ * lanes_;
+  }
+
+ private:
+  void weights(std::int64_t panel, std::int64_t j0, std::int64_t block, Scratch& scratch) const;
+  void sum_products(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
+                    std::int64_t l1, Scratch& scratch) const;
+  void sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
+                       std::int64_t l1, Scratch& scratch) const;
+  void finish(std::int64_t panel, std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
+  void add_touching(std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
+  double weight(double s) const;
+
+  const Level<T>& lv_;
+  const Law<T>& law_;
+  const Transform<T>& transform_;
+  const Source& x_;
+  const Source& z_;
+  const PackedPoints<T>& centres_;
+  const T* coef_;
+  std::int64_t outputs_;
+  std::int64_t lanes_;
+  std::int64_t depth_;
+  std::int64_t columns_;
+  std::int64_t output_block_;
+  std::int64_t panels_;
+};
+
+// The packed forms of the centres that GradientTile reads.
+template <class T>
+Forms gradient_forms(const Law<T>&) {
+  return {true, false, true};
+}
+
+}  // namespace fastrfm

@@ -1,0 +1,89 @@
+// The table of tile functions that each instruction-set level provides, and the arguments of one
+// tile. Ops call through this table, so they are compiled once, for any machine.
+//
+// Packed forms. A "row panel" holds kTileRows points, a "lane panel" `lanes` points, both
+// coordinate by coordinate: panel[k * width + point]. Points beyond the last are zeros with a size
+// that keeps them away from every special case (tile/panels.hpp).
+#pragma once
+
+#include <cstdint>
+
+#include "../common/params.hpp"
+
+namespace fastrfm {
+
+template <class T>
+struct TileArgs {
+  const T* rows;                // row panel, depth x tile_rows
+  const T* lanes;               // lane panel, depth x lanes
+  const T* row_sizes;           // of each row, tile_rows of them (tile/panels.hpp)
+  const T* lane_sizes;          // likewise, lanes of them
+  T largest_size;               // of a row and a lane together, at least
+  std::int64_t depth;           // coordinates
+  const T* coordinate_weights;  // p != 2: S = sum_k weight_k |u_k|^p; depth of them
+  T* out;                       // tile_rows x lanes, `stride` apart
+  std::int64_t stride;
+
+  // Called for a pair whose rows nearly coincide; returns its exact S (common/params.hpp).
+  T (*touch)(void* context, int row, int lane);
+  void* context;
+
+  // Gradient tiles for p = 2 only: pairs close enough for x S - T to cancel get weight zero in
+  // `out` and their weight here (same shape and stride); near_rows[row] says where there are any.
+  T* near_out;
+  unsigned char* near_rows;
+};
+
+template <class T>
+struct Level {
+  int tile_rows;  // points of a row panel
+  int lanes;      // points of a lane panel
+
+  using Tile = void (*)(const TileArgs<T>&, const Law<T>&);
+  Tile values[kNorms][kRadials];   // out = K
+  Tile weights[kNorms][kRadials];  // out = omega
+
+  // c[r * c_stride + lane] += sum_j a[j * a_stride + r] * b[j * lanes + lane], r < rows. The sum
+  // over j starts from zero, so blocks of j add up like a two-level sum.
+  using Accumulate = void (*)(const T* a, std::int64_t a_stride, const T* b, std::int64_t depth,
+                              T* c, std::int64_t c_stride);
+  static constexpr int kMaxTileRows = 12;
+  Accumulate accumulate[kMaxTileRows + 1];  // by rows, 1 .. tile_rows
+
+  // out[j * lanes + lane] = weights[j * lanes + lane] * factors[j * factor_stride]
+  void (*scale_rows)(const T* weights, const T* factors, std::int64_t factor_stride,
+                     std::int64_t rows, T* out);
+
+  // c[(l * c_output_stride) + k * lanes + lane] += sum_j w_l[j * lanes + lane]
+  //   phi(x[k * lanes + lane] - z[j * z_stride + k]),  k < coordinates, l < outputs
+  struct DifferenceArgs {
+    const T* z;
+    std::int64_t z_stride;
+    const T* x;
+    const T* weights;  // outputs x `weight_stride`
+    std::int64_t weight_stride;
+    std::int64_t depth;  // points j
+    int coordinates;     // at most tile_rows
+    int outputs;
+    T* c;
+    std::int64_t c_output_stride;
+  };
+  void (*differences[kNorms])(const DifferenceArgs&, const Law<T>&);
+
+  // c[k * lanes + lane] -= factor * weights[lane] (x[k * lanes + lane] - z[k * z_stride])
+  void (*near_gradient)(const T* z, std::int64_t z_stride, const T* x, const T* weights, T factor,
+                        std::int64_t depth, T* c);
+
+  // dst[0 .. count) = src, past the caches where the level can and the block is long enough.
+  void (*copy_out)(T* dst, const T* src, std::int64_t count);
+  void (*copy_fence)();
+  // dst[c * dst_stride + r] = src[r * src_stride + c], r, c < transpose_width.
+  int transpose_width;
+  void (*transpose)(const T* src, std::int64_t src_stride, T* dst, std::int64_t dst_stride);
+};
+
+// The level in use (simd/dispatch.cpp).
+template <class T>
+const Level<T>& level();
+
+}  // namespace fastrfm

@@ -1,0 +1,17 @@
+"""Recursive Feature Machines at hardware speed."""
+
+from fastrfm._version import __version__
+from fastrfm.config import show_config
+from fastrfm.gradients import agop, gradients
+from fastrfm.kernels import kernel_matmul, kernel_matrix
+from fastrfm.ridge import solve_ridge
+
+__all__ = [
+    "__version__",
+    "agop",
+    "gradients",
+    "kernel_matmul",
+    "kernel_matrix",
+    "show_config",
+    "solve_ridge",
+]

@@ -1,0 +1,59 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+__version__: str
+has_openmp: bool
+
+def isa_level() -> str: ...
+def compiled_isa_levels() -> list[str]: ...
+def supported_isa_levels() -> list[str]: ...
+def max_threads() -> int: ...
+def kernel_matrix(
+    X: NDArray[Any],
+    Z: NDArray[Any] | None,
+    root: NDArray[Any] | None,
+    norm: float,
+    exponent: float,
+    bandwidth: float,
+    out: NDArray[Any],
+) -> None: ...
+def kernel_matrix_packed(
+    X: NDArray[Any],
+    root: NDArray[Any] | None,
+    norm: float,
+    exponent: float,
+    bandwidth: float,
+    out: NDArray[Any],
+) -> None: ...
+def kernel_matmul(
+    X: NDArray[Any],
+    Z: NDArray[Any],
+    V: NDArray[Any],
+    root: NDArray[Any] | None,
+    norm: float,
+    exponent: float,
+    bandwidth: float,
+    out: NDArray[Any],
+) -> None: ...
+def gradients(
+    X: NDArray[Any],
+    Z: NDArray[Any],
+    coef: NDArray[Any],
+    root: NDArray[Any] | None,
+    norm: float,
+    exponent: float,
+    bandwidth: float,
+    out: NDArray[Any],
+) -> None: ...
+def gradient_sums(
+    X: NDArray[Any],
+    Z: NDArray[Any],
+    coef: NDArray[Any],
+    root: NDArray[Any] | None,
+    norm: float,
+    exponent: float,
+    bandwidth: float,
+    diagonal: bool,
+    output_sums: bool,
+) -> tuple[NDArray[Any], NDArray[Any] | None]: ...

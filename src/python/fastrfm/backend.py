@@ -1,0 +1,149 @@
+"""Where the ops run: the only importer of `_cpu`.
+
+Arrays are validated by the callers (`fastrfm.validation`); a `root` is what `fastrfm.metric`
+makes of a metric. This module chooses the working dtype, allocates results, and returns from the
+root's coordinates to input space what is small enough there to be NumPy's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrfm import _cpu
+from fastrfm.validation import floating_dtype
+
+if TYPE_CHECKING:
+    from fastrfm.kernels import Kernel
+    from fastrfm.metric import Root
+
+__all__ = [
+    "compiled_isa_levels",
+    "gradient_sums",
+    "gradients",
+    "has_openmp",
+    "isa_level",
+    "kernel_matmul",
+    "kernel_matrix",
+    "max_threads",
+    "packed_kernel_matrix",
+    "supported_isa_levels",
+]
+
+Array = NDArray[Any]
+
+
+def isa_level() -> str:
+    """Return the instruction-set level in use: "baseline", "avx2" or "avx512"."""
+    return _cpu.isa_level()
+
+
+def supported_isa_levels() -> tuple[str, ...]:
+    """Return the levels that this machine can run, lowest first."""
+    return tuple(_cpu.supported_isa_levels())
+
+
+def compiled_isa_levels() -> tuple[str, ...]:
+    """Return the levels in this build, lowest first."""
+    return tuple(_cpu.compiled_isa_levels())
+
+
+def max_threads() -> int:
+    """Return the number of threads that the next op would use."""
+    return _cpu.max_threads()
+
+
+def has_openmp() -> bool:
+    """Return whether this build has threads at all."""
+    return _cpu.has_openmp
+
+
+def kernel_matrix(
+    X: Array, Z: Array | None, kernel: Kernel, root: Root, out: Array | None = None
+) -> Array:
+    """K(X, Z), (n, m); Z None: K(X, X), exactly symmetric."""
+    if out is None:
+        out = np.empty((len(X), len(X if Z is None else Z)), floating_dtype(X, Z))
+    _cpu.kernel_matrix(X, Z, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    return out
+
+
+def packed_kernel_matrix(X: Array, kernel: Kernel, root: Root) -> Array:
+    """Lower triangle of K(X, X) in LAPACK's RFP format, (n (n + 1) / 2,).
+
+    TRANSR = 'N', UPLO = 'L': what `spftrf` and its kin take.
+    """
+    n = len(X)
+    out = np.empty(n * (n + 1) // 2, floating_dtype(X))
+    _cpu.kernel_matrix_packed(X, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    return out
+
+
+def kernel_matmul(
+    X: Array, Z: Array, V: Array, kernel: Kernel, root: Root, out: Array | None = None
+) -> Array:
+    """K(X, Z) V, (n, c)."""
+    dtype = floating_dtype(X, Z, V)
+    if out is None:
+        out = np.empty((len(X), V.shape[1]), dtype)
+    V = np.ascontiguousarray(V, dtype)
+    _cpu.kernel_matmul(X, Z, V, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    return out
+
+
+def gradients(X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root) -> Array:
+    """Gradients in input space, (n, c, d)."""
+    dtype = floating_dtype(X, Z, coef)
+    working = _gradient_dtype(dtype, kernel, root)
+    out = np.empty((len(X), coef.shape[1], X.shape[1]), working)
+    coef = np.ascontiguousarray(coef, working)
+    _cpu.gradients(X, Z, coef, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    return out.astype(dtype, copy=False)
+
+
+def gradient_sums(
+    X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root, *, diagonal: bool, center: bool
+) -> NDArray[np.float64]:
+    """Mean over the rows of X of the sum over outputs of g g^T, in input space.
+
+    (d, d), or (d,) if `diagonal`; float64. With `center`, less each output's mean gradient.
+    """
+    working = _gradient_dtype(floating_dtype(X, Z, coef), kernel, root)
+    coef = np.ascontiguousarray(coef, working)
+    full = root is not None and root.ndim == 2
+    # The diagonal in input space needs all of G~ when the root mixes the features.
+    diagonal_sums = diagonal and not full
+    sums, output_sums = _cpu.gradient_sums(
+        X,
+        Z,
+        coef,
+        root,
+        kernel.norm,
+        kernel.exponent,
+        kernel.bandwidth,
+        diagonal_sums,
+        center,
+    )
+    G: NDArray[np.float64] = sums / len(X)
+    if output_sums is not None:
+        mean = output_sums / len(X)
+        G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
+    if root is not None and root.ndim == 2:
+        AG = root @ G
+        G = (AG * root).sum(axis=1) if diagonal else AG @ root.T
+    # Centring subtracts; what should be zero may come out a rounding below it.
+    G = np.clip(G, 0, None) if diagonal else (G + G.T) / 2
+    return G
+
+
+def _gradient_dtype(dtype: np.dtype[Any], kernel: Kernel, root: Root) -> np.dtype[Any]:
+    """Return the working dtype of the gradient ops.
+
+    For p other than 2, phi(u) jumps or diverges at u = 0, and behind a (d, k) root the sign of a
+    near-tie hangs on the rounding of x~: float32 would make errors of a whole term there.
+    """
+    if kernel.norm != 2 and root is not None and root.ndim == 2:
+        return np.dtype(np.float64)
+    return dtype

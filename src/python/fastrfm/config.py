@@ -1,0 +1,50 @@
+"""What this installation is: `show_config`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from fastrfm import _version, backend
+
+__all__ = ["Config", "show_config"]
+
+
+class Config(dict[str, Any]):
+    """A configuration, as a dict that shows itself one entry a line."""
+
+    def __repr__(self) -> str:
+        """Return the entries as aligned lines."""
+        width = max(len(key) for key in self)
+        return "\n".join(f"{key:<{width}}  {_text(value)}" for key, value in self.items())
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def show_config() -> Config:
+    """Version, instruction-set levels, threads, BLAS and devices of this installation.
+
+    Returns
+    -------
+    config : Config
+        A dict that prints as a table: version, isa_level (in use; FASTRFM_ISA forces one),
+        isa_levels_supported, isa_levels_compiled, openmp, threads, blas, cuda.
+    """
+    blas = [
+        f"{pool.get('internal_api')} {pool.get('version')} ({pool['num_threads']} threads)"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return Config(
+        version=_version.__version__,
+        isa_level=backend.isa_level(),
+        isa_levels_supported=backend.supported_isa_levels(),
+        isa_levels_compiled=backend.compiled_isa_levels(),
+        openmp=backend.has_openmp(),
+        threads=backend.max_threads(),
+        blas=blas,
+        cuda="not built",
+    )

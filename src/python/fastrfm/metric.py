@@ -1,0 +1,151 @@
+"""The Mahalanobis metric: its square root, the power of an AGOP, the rank cut.
+
+Distances are measured as ``||A^T (x - z)||_p`` with ``M = A A^T``. A metric is what users pass
+and read: None (the identity), a vector of weights (the diagonal of `M`), or `M`. A root is `A`:
+None, a vector (its diagonal), or a (d, k) matrix; always float64. For p = 2 every root of `M`
+gives the same distances, so the smallest one is used: one column for each eigenvalue that counts.
+For other p the symmetric root is meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from fastrfm.validation import check_finite
+
+__all__ = ["metric_from_agop", "metric_of_root", "power_root", "root_of_metric"]
+
+Metric = NDArray[np.floating[Any]] | None
+Root = NDArray[np.float64] | None
+
+# How far a metric may be from symmetric or from semi-definite, relative to its largest entry or
+# eigenvalue, and still count as rounded: that of a product of d terms in its own precision.
+_ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
+# Eigenvalues below this fraction of the largest are rounding noise of the decomposition itself.
+_NOISE = 1e-15
+
+
+def root_of_metric(metric: Any, *, norm: float, n_features: int) -> Root:
+    """Return the root of a metric as users pass it.
+
+    Parameters
+    ----------
+    metric : None, array-like of shape (d,) or (d, d)
+        The identity, non-negative weights (the diagonal of M), or symmetric PSD M.
+    norm : float
+        The p of the distance.
+    n_features : int
+        The d that the metric must fit.
+
+    Returns
+    -------
+    root : None or ndarray of shape (d,) or (d, k), float64
+
+    Raises
+    ------
+    TypeError
+        If the entries are not real numbers.
+    ValueError
+        If the shape is wrong, an entry is NaN or infinite, a weight is negative, or the matrix is
+        not symmetric or not positive semi-definite.
+    """
+    if metric is None:
+        return None
+    M = np.asarray(metric)
+    if M.dtype.kind not in "fiub" or M.dtype.itemsize > 8:
+        raise TypeError(
+            "metric must be None, a vector of weights or a matrix of real numbers; "
+            f"got dtype {M.dtype}"
+        )
+    d = n_features
+    if M.shape not in ((d,), (d, d)):
+        raise ValueError(
+            f"metric must have shape ({d},) (weights) or ({d}, {d}) (matrix) for {d} features; "
+            f"got shape {M.shape}"
+        )
+    rounding = _ROUNDING.get(M.dtype, 1e-9 if M.dtype.kind != "f" else 1e-3)
+    M = M.astype(np.float64)
+    check_finite("metric", M)
+    if M.ndim == 1:
+        if M.min() < 0:
+            k = int(M.argmin())
+            raise ValueError(f"metric has a negative weight, {M[k]:g} for feature {k}")
+        return _square_root(M)
+    asymmetry = np.abs(M - M.T)
+    if asymmetry.max() > rounding * np.abs(M).max():
+        i, j = (int(index) for index in np.unravel_index(asymmetry.argmax(), M.shape))
+        raise ValueError(
+            f"metric must be symmetric; metric[{i}, {j}] = {M[i, j]:g} and "
+            f"metric[{j}, {i}] = {M[j, i]:g}"
+        )
+    diagonal = np.diag(M)
+    if np.count_nonzero(M) == np.count_nonzero(diagonal) and diagonal.min() >= 0:
+        return _square_root(diagonal)
+    w, V = eigh((M + M.T) / 2)
+    if w[0] < -rounding * max(w[-1], 0.0):
+        raise ValueError(
+            f"metric must be positive semi-definite; its smallest eigenvalue is {w[0]:g}. "
+            "Pass M itself, not a root of it"
+        )
+    return _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=norm, tolerance=_NOISE)
+
+
+def metric_from_agop(G: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale an AGOP to a metric: its largest entry becomes 1 (a zero AGOP stays zero)."""
+    largest = G.max()
+    return G / largest if largest > 0 else G
+
+
+def power_root(
+    M: NDArray[np.float64], *, power: float, norm: float, rank_tolerance: float
+) -> NDArray[np.float64]:
+    """Return the root ``A = M^power`` of the next metric ``A A^T``.
+
+    Directions in which ``A A^T`` has an eigenvalue below `rank_tolerance` times its largest are
+    cut. For rows x, z that changes the squared distance by at most
+    ``rank_tolerance * lambda_max * ||x - z||^2``.
+
+    Parameters
+    ----------
+    M : ndarray of shape (d, d) or (d,)
+        Symmetric PSD, or the diagonal of a diagonal metric.
+    power : float
+        0.5 makes `M` itself the metric.
+    norm : float
+        The p of the distance: for 2 the result is (d, k), k the numerical rank.
+    rank_tolerance : float
+    """
+    if M.ndim == 1:
+        A: NDArray[np.float64] = np.clip(M, 0, None) ** power
+        A[A * A < rank_tolerance * (A * A).max()] = 0.0
+        return A
+    w, V = eigh((M + M.T) / 2)
+    w = np.clip(w, 0, None)
+    return _assemble(w**power, V, norm=norm, tolerance=max(rank_tolerance, _NOISE))
+
+
+def metric_of_root(root: Root) -> Metric:
+    """Return ``M = A A^T``: None, (d,) or (d, d)."""
+    if root is None:
+        return None
+    return root * root if root.ndim == 1 else root @ root.T
+
+
+def _square_root(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    root: NDArray[np.float64] = np.sqrt(weights)
+    return root
+
+
+def _assemble(
+    a: NDArray[np.float64], V: NDArray[np.float64], *, norm: float, tolerance: float
+) -> NDArray[np.float64]:
+    """Root with singular values `a` (ascending) along the columns of `V`, the small ones cut."""
+    keep = a * a >= tolerance * a[-1] * a[-1]
+    keep[-1] = True  # the zero metric keeps one column, of zeros
+    a, V = a[keep], V[:, keep]
+    root = V * a if norm == 2 else (V * a) @ V.T
+    return np.ascontiguousarray(root)

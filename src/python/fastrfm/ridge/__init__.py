@@ -1,0 +1,134 @@
+"""Kernel ridge regression ``(K + alpha I) coef = Y``: solvers, and what a solution knows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrfm.kernels import Kernel
+from fastrfm.metric import root_of_metric
+from fastrfm.ridge.fit import RidgeFit, check_solver, fit_ridge
+from fastrfm.validation import (
+    check_array2d,
+    check_memory_limit,
+    check_number,
+    check_same_rows,
+    floating_dtype,
+)
+
+__all__ = ["RidgeFit", "fit_ridge", "solve_ridge"]
+
+
+@overload
+def solve_ridge(
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    alpha: float = ...,
+    metric: ArrayLike | None = ...,
+    bandwidth: float = ...,
+    exponent: float = ...,
+    norm: float = ...,
+    solver: str = ...,
+    tol: float = ...,
+    memory_limit: int | None = ...,
+    return_info: Literal[False] = ...,
+) -> NDArray[Any]: ...
+@overload
+def solve_ridge(
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    alpha: float = ...,
+    metric: ArrayLike | None = ...,
+    bandwidth: float = ...,
+    exponent: float = ...,
+    norm: float = ...,
+    solver: str = ...,
+    tol: float = ...,
+    memory_limit: int | None = ...,
+    return_info: Literal[True],
+) -> tuple[NDArray[Any], dict[str, Any]]: ...
+def solve_ridge(
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    alpha: float = 1e-3,
+    metric: ArrayLike | None = None,
+    bandwidth: float = 10.0,
+    exponent: float = 1.0,
+    norm: float = 2.0,
+    solver: str = "auto",
+    tol: float = 1e-4,
+    memory_limit: int | None = None,
+    return_info: bool = False,
+) -> NDArray[Any] | tuple[NDArray[Any], dict[str, Any]]:
+    """Dual coefficients of kernel ridge regression: ``(K(X, X) + alpha I) coef = Y``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        float32, float64, integers or bool (computed in float32).
+    Y : array-like of shape (n, c)
+        Targets, c >= 1.
+    alpha : float
+        Ridge, as in :class:`sklearn.kernel_ridge.KernelRidge`; at least 0. If the system is not
+        numerically positive definite it is raised by decades, with a `RuntimeWarning`.
+    metric, bandwidth, exponent, norm
+        As for :func:`kernel_matrix`.
+    solver : {"auto", "cholesky"}
+        "cholesky" factorises one packed triangle of K in place: n^2/2 words, n^3/3 operations.
+        "auto" takes it too.
+    tol : float
+        Relative residual ``||(K + alpha I) coef - Y|| / ||Y||`` to reach. It is measured on the
+        kernel, not taken from the solver; a solution above it is refined. One that stays above it,
+        and above what rounding K once in the working precision can cause, comes with a
+        `ConvergenceWarning`.
+    memory_limit : int, optional
+        Bytes that the solve may allocate. A solve that needs more is refused before it starts.
+    return_info : bool
+        Return also what was done.
+
+    Returns
+    -------
+    coef : ndarray of shape (n, c)
+        float64 if `X` or `Y` is, else float32.
+    info : dict
+        With `return_info`: solver, alpha (really used), residual, refinements, bytes.
+
+    Raises
+    ------
+    TypeError
+        For arrays or parameters of another type.
+    ValueError
+        For NaN, infinity, wrong shapes, or values out of range.
+    MemoryError
+        If the solve needs more than `memory_limit`.
+    numpy.linalg.LinAlgError
+        If no factorisation succeeds up to the largest alpha tried.
+    """
+    kernel = Kernel(norm, exponent, bandwidth)
+    x = check_array2d("X", X)
+    y = check_array2d("Y", Y, content="(n_samples, n_outputs)")
+    check_same_rows("Y", y, "X", x)
+    root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
+    check_number("alpha", alpha, low=0, low_ok=True)
+    check_number("tol", tol, low=0, low_ok=False)
+    check_solver(solver)
+    check_memory_limit(memory_limit)
+    dtype = floating_dtype(x, y)
+    if dtype == np.float64:
+        x = x.astype(dtype, copy=False)
+    fit = fit_ridge(
+        x,
+        y.astype(dtype, copy=False),
+        kernel,
+        root,
+        alpha=alpha,
+        solver=solver,
+        tol=tol,
+        memory_limit=memory_limit,
+    )
+    return (fit.coef, fit.info) if return_info else fit.coef

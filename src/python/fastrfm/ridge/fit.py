@@ -1,0 +1,164 @@
+"""The choice of a solver, the checked residual, and `RidgeFit`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from fastrfm import backend
+from fastrfm.kernels import Kernel
+from fastrfm.metric import Root
+from fastrfm.ridge.cholesky import Factor, bytes_needed, factorise
+from fastrfm.ridge.leave_one_out import leave_one_out
+
+__all__ = ["SOLVERS", "RidgeFit", "check_solver", "fit_ridge"]
+
+Array = NDArray[Any]
+
+SOLVERS = ("auto", "cholesky")
+# Iterative refinement stops when a step no longer halves the residual; it seldom takes two.
+MAX_REFINEMENTS = 5
+
+
+@dataclass
+class RidgeFit:
+    """A kernel ridge regression that has been solved.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n, c)
+    alpha : float
+        The ridge really used.
+    residual : float
+        ``||(K + alpha I) coef - Y|| / ||Y||``, measured.
+    solver : str
+    bytes : int
+        What the solve allocated at its peak.
+    info : dict
+        All of the above but `coef`, and the number of refinements.
+    """
+
+    coef: Array
+    alpha: float
+    residual: float
+    solver: str
+    bytes: int
+    info: dict[str, Any]
+    _factor: Factor | None = field(repr=False)
+
+    def leave_one_out(self, rows: NDArray[np.intp] | None = None) -> Array:
+        """Residuals ``y_i - f_{-i}(x_i)`` of the predictors fitted without row i, in closed form.
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            The rows i; None takes all. Each costs n^2 operations.
+
+        Returns
+        -------
+        residuals : ndarray of shape (len(rows), c)
+
+        Raises
+        ------
+        RuntimeError
+            After `release`.
+        """
+        if self._factor is None:
+            raise RuntimeError("leave_one_out needs the factorisation, which has been released")
+        return leave_one_out(self._factor, self.coef, rows)
+
+    def release(self) -> None:
+        """Free the factorisation (n^2 / 2 words); the coefficients stay."""
+        self._factor = None
+
+
+def check_solver(solver: Any) -> None:
+    """Raise `ValueError` unless `solver` is the name of one."""
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}; got {solver!r}")
+
+
+def fit_ridge(
+    X: Array,
+    Y: Array,
+    kernel: Kernel,
+    root: Root,
+    *,
+    alpha: float,
+    solver: str = "auto",
+    tol: float = 1e-4,
+    memory_limit: int | None = None,
+) -> RidgeFit:
+    """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
+
+    `Y` is (n, c) in the working dtype. Raises as :func:`fastrfm.solve_ridge` says.
+    """
+    check_solver(solver)
+    needed = bytes_needed(len(X), X.shape[1], Y.shape[1], Y.dtype)
+    if memory_limit is not None and needed > memory_limit:
+        raise MemoryError(
+            f"solving for {len(X):,} rows by cholesky needs {needed:,} bytes, more than "
+            f"memory_limit={memory_limit:,}; raise memory_limit, use fewer rows, or pass float32"
+        )
+    factor, alpha = factorise(X, kernel, root, float(alpha), Y.dtype)
+    coef = factor.solve(Y)
+    residuals = _residuals(X, Y, coef, alpha, kernel, root)
+    residual = _relative(residuals, Y)
+    refinements = 0
+    while residual > tol and refinements < MAX_REFINEMENTS:
+        refined = coef + factor.solve(residuals)
+        new_residuals = _residuals(X, Y, refined, alpha, kernel, root)
+        new_residual = _relative(new_residuals, Y)
+        if not new_residual < residual:
+            break
+        stalled = new_residual > residual / 2
+        coef, residuals, residual = refined, new_residuals, new_residual
+        refinements += 1
+        if stalled:
+            break
+    if not residual <= max(tol, _rounding_of_the_product(coef, Y)):
+        warnings.warn(
+            f"the relative residual of the solution is {residual:.2g}, above tol={tol:g}: the "
+            f"system is too ill-conditioned for {Y.dtype}. Raise alpha (now {alpha:g}) or tol, "
+            "or pass float64",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    info = {
+        "solver": "cholesky",
+        "alpha": alpha,
+        "residual": residual,
+        "refinements": refinements,
+        "bytes": needed,
+    }
+    return RidgeFit(coef, alpha, residual, "cholesky", needed, info, factor)
+
+
+def _residuals(X: Array, Y: Array, coef: Array, alpha: float, kernel: Kernel, root: Root) -> Array:
+    residuals = backend.kernel_matmul(X, X, coef, kernel, root)
+    residuals += Y.dtype.type(alpha) * coef
+    return np.subtract(Y, residuals, out=residuals)
+
+
+def _rounding_of_the_product(coef: Array, Y: Array) -> float:
+    """Relative residual that rounding alone can make: ``eps |K| |coef|``, entries of K at most 1.
+
+    A residual below it is that of an exact solution for a K whose entries were rounded once
+    (Oettli and Prager 1964, doi:10.1007/BF01386090); no solver in this precision can be asked
+    for less.
+    """
+    eps = float(np.finfo(Y.dtype).eps)
+    row_sums = np.abs(coef).sum(axis=0, dtype=np.float64)
+    size = float(np.linalg.norm(Y))
+    return eps * float(np.sqrt(len(Y))) * float(np.linalg.norm(row_sums)) / size if size else 0.0
+
+
+def _relative(residuals: Array, Y: Array) -> float:
+    size = float(np.linalg.norm(Y))
+    error = float(np.linalg.norm(residuals))
+    return error / size if size > 0 else error
