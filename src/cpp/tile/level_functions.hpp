@@ -10,6 +10,10 @@
 
 namespace fastrfm::FASTRFM_LEVEL {
 
+// Points of a lane panel.
+template <class T>
+inline constexpr int kLanes = kTileVectors * Vec<T>::lanes;
+
 #include "copies.hpp"
 #include "sums.hpp"
 #include "tiles.hpp"

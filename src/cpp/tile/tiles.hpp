@@ -1,9 +1,6 @@
 // Micro-kernels: one register tile of kernel values or gradient weights.
 // Part of a level: included by tile/level_functions.hpp inside the level's namespace.
 
-template <class T>
-inline constexpr int kLanes = kTileVectors * Vec<T>::lanes;
-
 // acc[r][v] = sum_k rows[k][r] * lanes[k][v]
 template <class T>
 FASTRFM_INLINE void dot_products(const T* rows, const T* lanes, std::int64_t depth,
