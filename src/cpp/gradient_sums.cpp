@@ -55,7 +55,9 @@ void add_outer_products(Chunk<T>& chunk, std::int64_t used, double* sums, Interr
                                  ? std::gcd<std::int64_t>(lanes, 4)
                                  : std::gcd<std::int64_t>(lanes, 8);
   const std::int64_t groups = ceil_div(k_count, group);
-  parallel_tasks(groups, interrupt, [&](std::int64_t a) {
+  const double operations =
+      static_cast<double>(k_count) * static_cast<double>(k_count) * static_cast<double>(used);
+  parallel_tasks(groups, operations, interrupt, [&](std::int64_t a) {
     std::vector<T> tile(static_cast<std::size_t>(group * lanes));
     const std::int64_t first = a * group;
     const std::int64_t count = std::min(group, k_count - first);
@@ -78,7 +80,9 @@ template <class T>
 void add_row_sums(Chunk<T>& chunk, const std::vector<std::int64_t>& output_of_panel_row,
                   double* squares, double* output_sums, Interrupt& interrupt) {
   const std::int64_t lanes = chunk.lanes;
-  parallel_tasks(ceil_div(chunk.depth, lanes), interrupt, [&](std::int64_t b) {
+  const double operations = 4.0 * static_cast<double>(chunk.depth * lanes) *
+                            static_cast<double>(output_of_panel_row.size());
+  parallel_tasks(ceil_div(chunk.depth, lanes), operations, interrupt, [&](std::int64_t b) {
     const std::int64_t columns = std::min(lanes, chunk.depth - b * lanes);
     std::int64_t r = 0;
     for (const std::int64_t output : output_of_panel_row)
@@ -122,7 +126,8 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
   for (std::int64_t first = 0; first < tiles; first += tiles_per_chunk) {
     const std::int64_t count = std::min(tiles_per_chunk, tiles - first);
     parallel_tasks(
-        count * output_blocks, interrupt, [&] { return tile.make_scratch(); },
+        count * output_blocks, tile.operations(count * step), interrupt,
+        [&] { return tile.make_scratch(); },
         [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
           const std::int64_t t = task / output_blocks;
           const std::int64_t begin = (first + t) * step;

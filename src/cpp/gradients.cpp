@@ -42,7 +42,7 @@ void gradients(const GradientArgs<T>& args, Interrupt& interrupt) {
         }
       }
   };
-  parallel_tasks(ceil_div(n, step) * blocks, interrupt, make_scratch, body);
+  parallel_tasks(ceil_div(n, step) * blocks, tile.operations(n), interrupt, make_scratch, body);
 }
 
 template void gradients(const GradientArgs<float>&, Interrupt&);

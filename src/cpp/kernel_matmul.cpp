@@ -77,7 +77,9 @@ void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt) {
         args.out[(points.first + i) * c + l] =
             scratch.sums[(i / lanes * c + l) * lanes + i % lanes];
   };
-  parallel_tasks(ceil_div(n, rows_per_task), interrupt, make_scratch, body);
+  const double operations = static_cast<double>(n) * static_cast<double>(m) *
+                            (law.operations(depth) + 2.0 * static_cast<double>(c));
+  parallel_tasks(ceil_div(n, rows_per_task), operations, interrupt, make_scratch, body);
 }
 
 template void kernel_matmul(const KernelMatmulArgs<float>&, Interrupt&);

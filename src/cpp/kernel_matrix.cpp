@@ -89,6 +89,10 @@ class Filler {
         lanes_(lanes),
         symmetric_(symmetric) {}
 
+  double operations(std::int64_t n, std::int64_t m) const {
+    return static_cast<double>(n) * static_cast<double>(m) * law_.operations(rows_.depth);
+  }
+
   struct Scratch {
     Buffer<T> values{kBlock<T> * kBlock<T>};
     Buffer<T> strip{16 * kBlock<T>};
@@ -188,7 +192,8 @@ void fill_symmetric(const KernelMatrixArgs<T>& args, bool packed, Interrupt& int
       blocks.push_back({i, std::min(i + kBlock<T>, n), j, std::min(j + kBlock<T>, n)});
   using Scratch = typename Filler<T>::Scratch;
   parallel_tasks(
-      static_cast<std::int64_t>(blocks.size()), interrupt, [] { return Scratch{}; },
+      static_cast<std::int64_t>(blocks.size()), filler.operations(n, n) / 2, interrupt,
+      [] { return Scratch{}; },
       [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
         const Block<T>& block = blocks[static_cast<std::size_t>(task)];
         if (packed)
@@ -213,7 +218,7 @@ void kernel_matrix(const KernelMatrixArgs<T>& args, Interrupt& interrupt) {
   const std::int64_t across = ceil_div(m, kBlock<T>);
   using Scratch = typename Filler<T>::Scratch;
   parallel_tasks(
-      ceil_div(n, kBlock<T>) * across, interrupt, [] { return Scratch{}; },
+      ceil_div(n, kBlock<T>) * across, filler.operations(n, m), interrupt, [] { return Scratch{}; },
       [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
         const std::int64_t i = task / across * kBlock<T>;
         const std::int64_t j = task % across * kBlock<T>;

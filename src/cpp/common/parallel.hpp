@@ -23,10 +23,16 @@ inline int max_threads() {
 #endif
 }
 
+// Arithmetic operations that are worth a thread: some 0.1 ms. Less is done sooner than another thread
+// wakes up, and on a busy machine much sooner.
+inline constexpr double kOperationsPerThread = 4e6;
+
 // Calls body(task, scratch, calling_thread) for task = 0 .. tasks-1; `make_scratch()` is called
-// once a thread. Throws Interrupted if `interrupt` stopped it, or what a body threw.
+// once a thread. `operations`: a rough count for all tasks together. Throws Interrupted if
+// `interrupt` stopped it, or what a body threw.
 template <class MakeScratch, class Body>
-void parallel_tasks(std::int64_t tasks, Interrupt& interrupt, MakeScratch make_scratch, Body body) {
+void parallel_tasks(std::int64_t tasks, double operations, Interrupt& interrupt,
+                    MakeScratch make_scratch, Body body) {
   std::atomic<std::int64_t> next{0};
   std::exception_ptr failure;
   std::atomic<bool> failed{false};
@@ -44,8 +50,8 @@ void parallel_tasks(std::int64_t tasks, Interrupt& interrupt, MakeScratch make_s
       next.store(tasks, std::memory_order_relaxed);
     }
   };
-  const int threads =
-      static_cast<int>(std::min<std::int64_t>(tasks, static_cast<std::int64_t>(max_threads())));
+  const double worth = std::min(static_cast<double>(tasks), operations / kOperationsPerThread);
+  const int threads = static_cast<int>(std::min(worth, static_cast<double>(max_threads())));
   if (threads <= 1) {
     work(true);
   } else {
@@ -61,9 +67,9 @@ void parallel_tasks(std::int64_t tasks, Interrupt& interrupt, MakeScratch make_s
 struct NoScratch {};
 
 template <class Body>
-void parallel_tasks(std::int64_t tasks, Interrupt& interrupt, Body body) {
+void parallel_tasks(std::int64_t tasks, double operations, Interrupt& interrupt, Body body) {
   parallel_tasks(
-      tasks, interrupt, [] { return NoScratch{}; },
+      tasks, operations, interrupt, [] { return NoScratch{}; },
       [&](std::int64_t task, NoScratch&, bool) { body(task); });
 }
 

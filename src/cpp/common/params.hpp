@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 namespace fastrfm {
@@ -113,6 +114,12 @@ struct Law {
     const T wide = static_cast<T>(Trust<T>::near_wide);
     return grown < narrow ? narrow : (grown < wide ? grown : wide);
   }
+  // Rough count of operations for one pair, for planning.
+  double operations(std::int64_t coordinates) const {
+    const double each = norm == Norm::general ? 40.0 : 3.0;
+    return each * static_cast<double>(coordinates) + 30.0;
+  }
+
   T touching_within(T largest) const { return largest < wide_size ? touching : touching_wide; }
 };
 

@@ -27,6 +27,11 @@ class GradientTile {
 
   std::int64_t points_per_task() const { return panels_ * lanes_; }
   std::int64_t output_block() const { return output_block_; }
+  // Rough count of operations at `points` points, for planning.
+  double operations(std::int64_t points) const {
+    return static_cast<double>(points) * static_cast<double>(centres_.count) *
+           (1.0 + static_cast<double>(outputs_)) * law_.operations(depth_);
+  }
 
   struct TouchingPair {
     std::int64_t panel;

@@ -102,27 +102,30 @@ PackedPoints<T> pack_points(const Source& points, const Law<T>& law, const Trans
     return Scratch{Buffer<T>(transform.features() * lanes), Buffer<T>(depth * lanes),
                    Buffer<T>(lanes)};
   };
-  parallel_tasks(panels, interrupt, make_scratch, [&](std::int64_t b, Scratch& scratch, bool) {
-    const std::int64_t first = b * lanes;
-    const std::int64_t count = std::min(lanes, n - first);
-    T* panel = forms.lanes ? packed.lane_panels.data() + first * depth : scratch.panel.data();
-    T* sizes = forms.lanes ? packed.lane_sizes.data() + first : scratch.sizes.data();
-    transform.lane_panel(points, first, scratch.work.data(), panel);
-    panel_sizes(law, transform, panel, count, sizes);
-    for (std::int64_t lane = 0; lane < count; ++lane) {
-      const std::int64_t i = first + lane;
-      if (forms.rows) {
-        T* to = packed.row_panels.data() + i / rows * rows * depth + i % rows;
-        for (std::int64_t k = 0; k < depth; ++k) to[k * rows] = panel[k * lanes + lane];
-        packed.row_sizes[i] = sizes[lane];
-      }
-      if (forms.by_column) {
-        for (std::int64_t k = 0; k < depth; ++k)
-          packed.by_column[(k / rows * n + i) * rows + k % rows] = panel[k * lanes + lane];
-        packed.by_column[(depth / rows * n + i) * rows + depth % rows] = T(1);
-      }
-    }
-  });
+  const double operations = static_cast<double>(n) * static_cast<double>(transform.features()) *
+                            (transform.full() ? 2.0 * static_cast<double>(depth) : 10.0);
+  parallel_tasks(
+      panels, operations, interrupt, make_scratch, [&](std::int64_t b, Scratch& scratch, bool) {
+        const std::int64_t first = b * lanes;
+        const std::int64_t count = std::min(lanes, n - first);
+        T* panel = forms.lanes ? packed.lane_panels.data() + first * depth : scratch.panel.data();
+        T* sizes = forms.lanes ? packed.lane_sizes.data() + first : scratch.sizes.data();
+        transform.lane_panel(points, first, scratch.work.data(), panel);
+        panel_sizes(law, transform, panel, count, sizes);
+        for (std::int64_t lane = 0; lane < count; ++lane) {
+          const std::int64_t i = first + lane;
+          if (forms.rows) {
+            T* to = packed.row_panels.data() + i / rows * rows * depth + i % rows;
+            for (std::int64_t k = 0; k < depth; ++k) to[k * rows] = panel[k * lanes + lane];
+            packed.row_sizes[i] = sizes[lane];
+          }
+          if (forms.by_column) {
+            for (std::int64_t k = 0; k < depth; ++k)
+              packed.by_column[(k / rows * n + i) * rows + k % rows] = panel[k * lanes + lane];
+            packed.by_column[(depth / rows * n + i) * rows + depth % rows] = T(1);
+          }
+        }
+      });
   if (forms.rows) packed.largest_in_rows = largest_sizes(packed.row_sizes, n, rows);
   if (forms.lanes) packed.largest_in_lanes = largest_sizes(packed.lane_sizes, n, lanes);
   return packed;
