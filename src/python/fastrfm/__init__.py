@@ -2,11 +2,14 @@
 
 from fastrfm._version import __version__
 from fastrfm.config import show_config
+from fastrfm.estimators import RFMClassifier, RFMRegressor
 from fastrfm.gradients import agop, gradients
 from fastrfm.kernels import kernel_matmul, kernel_matrix
 from fastrfm.ridge import solve_ridge
 
 __all__ = [
+    "RFMClassifier",
+    "RFMRegressor",
     "__version__",
     "agop",
     "gradients",

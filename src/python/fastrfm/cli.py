@@ -1,0 +1,89 @@
+"""The command ``fastrfm``; it only parses, the work is done elsewhere.
+
+``typer`` and ``rich`` come with the extra ``demo``. Without them the module can still be
+imported, and `main` says what to install.
+"""
+
+# Annotations are evaluated here, not postponed: typer reads them, and it is imported late.
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+if TYPE_CHECKING:
+    import typer
+
+NEEDED = ("typer", "rich", "matplotlib")
+
+
+def main() -> None:
+    """Run the command line."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f'the command fastrfm needs {", ".join(missing)}: pip install "fastrfm[demo]"\n'
+        )
+        raise SystemExit(1)
+    build_app()()
+
+
+def build_app() -> "typer.Typer":
+    """Return the commands."""
+    import typer
+
+    app = typer.Typer(
+        help="Recursive Feature Machines at hardware speed.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.command()
+    def demo(
+        data: Annotated[
+            Path | None,
+            typer.Option(help="Your own table, .csv or .parquet.", metavar="FILE"),
+        ] = None,
+        target: Annotated[
+            str | None, typer.Option(help="The column of it to predict.", metavar="COLUMN")
+        ] = None,
+        output: Annotated[Path, typer.Option(help="Folder for the figures.", metavar="DIR")] = Path(
+            "fastrfm-demo"
+        ),
+        repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation.")] = 2,
+        folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+        alpha: Annotated[float, typer.Option(min=0.0, help="Ridge of both kernel models.")] = 1e-3,
+        quick: Annotated[bool, typer.Option("--quick", help="One repeat of two folds.")] = False,
+    ) -> None:
+        """Compare an RFM with its rivals on real data, and show what it learned.
+
+        Rivals: the same kernel ridge regression without feature learning, and
+        HistGradientBoosting.
+
+        Data: digits, breast cancer, diabetes and wine from scikit-learn, or yours.
+        """
+        from rich.console import Console
+
+        from fastrfm.demo import DemoOptions, run_demo
+        from fastrfm.demo.data import DataError
+
+        if (data is None) != (target is None):
+            raise typer.BadParameter("--data and --target belong together")
+        if quick:
+            repeats, folds = 1, 2
+        options = DemoOptions(output, data, target, folds, repeats, alpha)
+        try:
+            run_demo(options, Console())
+        except DataError as error:
+            typer.echo(f"fastrfm demo: {error}", err=True)
+            raise typer.Exit(1) from error
+
+    @app.command()
+    def info() -> None:
+        """Show the version, the instruction sets, the threads and the devices in use."""
+        import fastrfm
+
+        typer.echo(repr(fastrfm.show_config()))
+
+    return app
