@@ -32,7 +32,7 @@ MAX_PACKED_ROWS = 46_340
 MAX_RAISED_ALPHA = 1.0
 # Lowest alpha tried after a failure, by itemsize: near the rounding of a diagonal of ones.
 _FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
-# Packed copies of the rows that filling or multiplying K makes: one for its rows, one for its columns.
+# Packed copies of the rows that filling or multiplying K makes: for its rows, for its columns.
 _PACKING_COPIES = 2
 
 
