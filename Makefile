@@ -94,7 +94,7 @@ lint: $(VENV)/.extra-dev
 
 types: $(PACKAGE) $(VENV)/.extra-dev
 	$(BIN)/mypy
-	MYPYPATH=src/python $(BIN)/stubtest fastrfm._cpu
+	MYPYPATH=src/python $(BIN)/stubtest --mypy-config-file pyproject.toml fastrfm._cpu
 
 format: $(VENV)/.extra-dev
 	$(BIN)/ruff check --fix
