@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/parallel.hpp"
+#include "tile/packed_layout.hpp"
 #include "tile/panels.hpp"
 #include "tile/touch.hpp"
 
@@ -34,30 +35,19 @@ struct FullOutput {
   Run<T> mirrored(std::int64_t s) const { return {out + s * columns, 0, symmetric ? columns : 0}; }
 };
 
-// Rectangular full packed lower triangle, a column-major array with `ld` rows: columns j < split of
-// the triangle lie below its diagonal as they are, the rest transposed above.
+// Rectangular full packed lower triangle (tile/packed_layout.hpp).
 template <class T>
 struct PackedOutput {
   T* out;
-  std::int64_t n;
-  std::int64_t ld;
-  std::int64_t split;
-  std::int64_t even;  // 1 if n is even, else 0
-  PackedOutput(T* array, std::int64_t size)
-      : out(array),
-        n(size),
-        ld(size % 2 == 0 ? size + 1 : size),
-        split((size + 1) / 2),
-        even(size % 2 == 0 ? 1 : 0) {}
-  // Column r of the lower triangle is row r of the upper one: entries s >= r, contiguous.
+  PackedLayout layout;
+  PackedOutput(T* array, std::int64_t size) : out(array), layout(size) {}
   Run<T> row(std::int64_t r) const {
-    if (r >= split) return {out, 0, 0};
-    return {out + r * ld + even, r, n};
+    if (r >= layout.split) return {out, 0, 0};
+    return {out + layout.leading(r), r, layout.n};
   }
-  // Row s of the lower triangle's trailing part: entries split <= r <= s, contiguous.
   Run<T> mirrored(std::int64_t s) const {
-    if (s < split) return {out, 0, 0};
-    return {out + (s - split + 1 - even) * ld - split, split, s + 1};
+    if (s < layout.split) return {out, 0, 0};
+    return {out + layout.trailing(s - layout.trailing_row(0)), layout.split, s + 1};
   }
 };
 

@@ -74,6 +74,14 @@ struct Level {
   void (*near_gradient)(const T* z, std::int64_t z_stride, const T* x, const T* weights, T factor,
                         std::int64_t depth, T* c);
 
+  // Rows of a symmetric matrix off its diagonal, for one vector v and its product: with i < count rows
+  // and j < length columns, sums_of_columns[j] += sum_i rows[i][j] v_of_rows[i] and
+  // sums_of_rows[i] += sum_j rows[i][j] v_of_columns[j].
+  using SymmetricRows = void (*)(const T* const* rows, std::int64_t length, const T* v_of_columns,
+                                 const T* v_of_rows, T* sums_of_columns, T* sums_of_rows);
+  static constexpr int kSymmetricRows = 8;
+  SymmetricRows symmetric_rows[kSymmetricRows + 1];  // by count, 1 .. 8
+
   // dst[0 .. count) = src, past the caches where the level can and the block is long enough.
   void (*copy_out)(T* dst, const T* src, std::int64_t count);
   void (*copy_fence)();

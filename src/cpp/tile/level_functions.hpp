@@ -31,6 +31,12 @@ void fill_accumulate(Level<T>& level) {
   if constexpr (Rows > 1) fill_accumulate<T, Rows - 1>(level);
 }
 
+template <class T, int Count>
+void fill_symmetric_rows(Level<T>& level) {
+  level.symmetric_rows[Count] = symmetric_rows<T, Count>;
+  if constexpr (Count > 1) fill_symmetric_rows<T, Count - 1>(level);
+}
+
 template <class T>
 Level<T> make_level() {
   static_assert(kTileRows <= Level<T>::kMaxTileRows);
@@ -46,6 +52,7 @@ Level<T> make_level() {
   fill_tiles<T, Norm::one, true>(level.weights[static_cast<int>(Norm::one)]);
   fill_tiles<T, Norm::general, true>(level.weights[static_cast<int>(Norm::general)]);
   fill_accumulate<T, kTileRows>(level);
+  fill_symmetric_rows<T, Level<T>::kSymmetricRows>(level);
   level.scale_rows = scale_rows<T>;
   level.differences[static_cast<int>(Norm::two)] = nullptr;  // a product instead
   level.differences[static_cast<int>(Norm::two_direct)] = differences<Norm::two_direct, T>;

@@ -116,3 +116,40 @@ void near_gradient(const T* z, std::int64_t z_stride, const T* x, const T* weigh
     }
   }
 }
+
+template <class T, int Count>
+void symmetric_rows(const T* const* rows, std::int64_t length, const T* v_of_columns,
+                    const T* v_of_rows, T* sums_of_columns, T* sums_of_rows) {
+  constexpr int width = Vec<T>::lanes;
+  Vec<T> acc[Count];
+  Vec<T> factor[Count];
+#pragma GCC unroll 8
+  for (int i = 0; i < Count; ++i) {
+    acc[i] = broadcast<T>(T(0));
+    factor[i] = broadcast<T>(v_of_rows[i]);
+  }
+  std::int64_t j = 0;
+  for (; j + width <= length; j += width) {
+    const Vec<T> v = load(v_of_columns + j);
+    Vec<T> sum = load(sums_of_columns + j);
+#pragma GCC unroll 8
+    for (int i = 0; i < Count; ++i) {
+      const Vec<T> a = load(rows[i] + j);
+      acc[i] = fma(a, v, acc[i]);
+      sum = fma(a, factor[i], sum);
+    }
+    store(sums_of_columns + j, sum);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Count; ++i) {
+    alignas(64) T lanes[width];
+    store(lanes, acc[i]);
+    T total = T(0);
+    for (int lane = 0; lane < width; ++lane) total += lanes[lane];
+    for (std::int64_t t = j; t < length; ++t) {
+      total += rows[i][t] * v_of_columns[t];
+      sums_of_columns[t] += rows[i][t] * v_of_rows[i];
+    }
+    sums_of_rows[i] += total;
+  }
+}

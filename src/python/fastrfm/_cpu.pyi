@@ -36,6 +36,7 @@ def kernel_matmul(
     bandwidth: float,
     out: NDArray[Any],
 ) -> None: ...
+def packed_matmul(A: NDArray[Any], V: NDArray[Any], out: NDArray[Any]) -> None: ...
 def gradients(
     X: NDArray[Any],
     Z: NDArray[Any],

@@ -29,6 +29,7 @@ __all__ = [
     "kernel_matrix",
     "max_threads",
     "packed_kernel_matrix",
+    "packed_matmul",
     "supported_isa_levels",
 ]
 
@@ -90,6 +91,14 @@ def kernel_matmul(
         out = np.empty((len(X), V.shape[1]), dtype)
     V = np.ascontiguousarray(V, dtype)
     _cpu.kernel_matmul(X, Z, V, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    return out
+
+
+def packed_matmul(A: Array, V: Array) -> Array:
+    """A V, (n, c), for a symmetric A as `packed_kernel_matrix` gives it."""
+    V = np.ascontiguousarray(V, A.dtype)
+    out = np.empty_like(V)
+    _cpu.packed_matmul(A, V, out)
     return out
 
 
