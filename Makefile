@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.10 or newer)
 #   VENV=.venv          where the virtual environment lies
-#   ARGS="..."          passed on to `fastrfm demo` or pytest
+#   ARGS="..."          passed on to `fastrfm demo`, `fastrfm bench` or pytest
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -25,7 +25,7 @@ BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja
 # the other targets then keep it.
 PACKAGE := $(VENV)/$(if $(wildcard $(VENV)/.editable),.editable,.package)
 
-.PHONY: help demo test slow dev lint types format symbols sanitize aarch64 clean
+.PHONY: help demo test slow bench dev lint types format symbols sanitize aarch64 clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,7 @@ help:
 	@echo "make demo      build, install and run the demonstration on real data"
 	@echo "make test      build, install and run the test suite"
 	@echo "make slow      the slow tests"
+	@echo "make bench     build, install the rivals and measure against them (ARGS=--quick: half a minute)"
 	@echo "make dev       editable installation with the developers' tools; again after a C++ edit"
 	@echo "make lint      ruff and clang-format, changing nothing"
 	@echo "make types     mypy, and _cpu.pyi against the compiled module"
@@ -52,6 +53,9 @@ test: $(PACKAGE) $(VENV)/.extra-test
 
 slow: $(PACKAGE) $(VENV)/.extra-test
 	$(BIN)/pytest -m slow $(ARGS)
+
+bench: $(PACKAGE) $(VENV)/.extra-bench
+	$(BIN)/fastrfm bench $(ARGS)
 
 # ---- the installation
 

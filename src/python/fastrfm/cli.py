@@ -80,6 +80,69 @@ def build_app() -> "typer.Typer":
             raise typer.Exit(1) from error
 
     @app.command()
+    def bench(
+        quick: Annotated[
+            bool, typer.Option("--quick", help="2,000 rows, few cases, half a minute.")
+        ] = False,
+        full: Annotated[bool, typer.Option("--full", help="Whole fits too.")] = False,
+        output: Annotated[
+            Path | None,
+            typer.Option(
+                help="Folder for the results. [default: bench/results in a checkout, "
+                "else fastrfm-bench]",
+                metavar="DIR",
+                show_default=False,
+            ),
+        ] = None,
+        peers: Annotated[
+            str | None,
+            typer.Option(
+                help='Some of "xRFM,PyTorch,PyKeOps,scikit-learn"; "" for none.',
+                metavar="NAMES",
+                show_default="all that are installed",
+            ),
+        ] = None,
+        only: Annotated[
+            str | None,
+            typer.Option(
+                help='Cases whose name has all these words, such as "agop d=100".', metavar="WORDS"
+            ),
+        ] = None,
+        fit_rows: Annotated[
+            int, typer.Option(min=100, help="Training rows of the whole fits.", metavar="N")
+        ] = 10_000,
+        threads: Annotated[
+            int | None,
+            typer.Option(min=1, help="Of every contender.", show_default="all cores", metavar="N"),
+        ] = None,
+    ) -> None:
+        """Measure the operations against other packages and against this machine's limits.
+
+        Others: xRFM, plain PyTorch, PyKeOps and scikit-learn, where installed
+        (pip install "fastrfm[bench]").
+        """
+        from rich.console import Console
+
+        from fastrfm.bench.run import BenchOptions, default_output, run_bench
+
+        if quick and full:
+            raise typer.BadParameter("--quick and --full exclude each other")
+        options = BenchOptions(
+            output or default_output(),
+            "quick" if quick else "full" if full else "ops",
+            None if peers is None else tuple(filter(None, map(str.strip, peers.split(",")))),
+            only,
+            fit_rows,
+            threads,
+        )
+        try:
+            right = run_bench(options, Console())
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        if not right:
+            raise typer.Exit(1)
+
+    @app.command()
     def info() -> None:
         """Show the version, the instruction sets, the threads and the devices in use."""
         import fastrfm

@@ -1,0 +1,292 @@
+"""The benchmark room: its counts, its checks, its processes and its report."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import fastrfm
+import oracle as slow
+from fastrfm import cli
+from fastrfm.bench import figures, rates, run, table
+from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases
+from fastrfm.bench.contenders import OURS, ours
+from fastrfm.bench.machine_rates import MachineRates, MeasuredRates
+from fastrfm.bench.memory import PeakMemory
+from fastrfm.bench.oracle import WrongResultError, check
+from fastrfm.bench.processes import Measurement, Process, ProcessError, interleave, start
+from fastrfm.bench.protocol import Prepared
+from fastrfm.bench.report import make_report
+from fastrfm.bench.work import Rates, Work, floor, work_of
+
+SMALL = [
+    Case("kernel_matrix", 60, 5),
+    Case("kernel_matrix", 60, 5, norm=1.0),
+    Case("kernel_matrix", 60, 5, exponent=2.0),
+    Case("kernel_matmul", 60, 5, 3),
+    Case("agop", 60, 5, 2),
+    Case("agop", 60, 5, norm=1.0),
+    Case("solve_ridge", 60, 5, 2),
+]
+RATES = MeasuredRates({OURS: 1e11}, 2e10, 1e10, 1e11, "assumed")
+
+
+def run_at(problem: Problem) -> np.ndarray:
+    prepared = ours.prepare(problem)
+    return prepared.to_numpy(prepared.call())
+
+
+def truth(problem: Problem) -> np.ndarray:
+    options: dict[str, Any] = problem.kernel
+    X, Z, V = problem.X, problem.Z, problem.V
+    match problem.case.op:
+        case "kernel_matrix":
+            return slow.kernel_matrix(X, **options)
+        case "kernel_matmul":
+            return slow.kernel_matmul(X, Z, V, **options)
+        case "agop":
+            return slow.agop(X, Z, V, **options)
+    return slow.solve_ridge(X, V, alpha=ALPHA, **options)
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.label)
+def test_the_check_passes_the_truth_and_our_results(case: Case) -> None:
+    problem = make_problem(case)
+    assert check(problem, truth(problem), truth, ours=True) < 1e-9
+    assert check(problem, run_at(problem), run_at, ours=True) < 1e-4
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.label)
+def test_the_check_refuses_wrong_results(case: Case) -> None:
+    problem = make_problem(case)
+    with pytest.raises(WrongResultError, match="wrong: error"):
+        check(problem, 1.1 * truth(problem), lambda p: 1.1 * truth(p), ours=False)
+    with pytest.raises(WrongResultError, match="wrong: error nan"):
+        check(problem, np.nan * truth(problem), lambda p: np.nan * truth(p), ours=False)
+    with pytest.raises(WrongResultError, match="shape"):
+        check(problem, truth(problem)[1:], truth, ours=False)
+
+
+def test_whole_agops_must_agree() -> None:
+    G = np.eye(3)
+    assert Prepared(0, 1, 1.5 * G).differs_from(Prepared(0, 1, G)) == 0.5
+    assert Prepared(0, 1).differs_from(Prepared(0, 1)) == 0.0
+
+
+def test_bandwidth_is_the_typical_distance() -> None:
+    for norm in (1.0, 2.0):
+        problem = make_problem(Case("kernel_matrix", 300, 50, norm=norm))
+        D = slow.distances(problem.X[:100], problem.X[100:], norm=norm)
+        assert abs(D.mean() / problem.bandwidth - 1) < 0.02
+
+
+# Counted by hand for n = 4, d = 3, c = 2: 10 pairs with symmetry, 16 without.
+@pytest.mark.parametrize(
+    ("op", "norm", "expected"),
+    [
+        ("kernel_matrix", 2.0, Work(60, 0, 4 * (16 + 12), 150)),
+        ("kernel_matrix", 1.0, Work(0, 90, 4 * (16 + 12), 100)),
+        ("kernel_matmul", 2.0, Work(60 + 64, 0, 4 * 4 * 7, 150)),
+        ("agop", 2.0, Work(96 + 192 + 72, 0, 4 * (12 + 8 + 9), 16 * 16)),
+        ("agop", 1.0, Work(72, 144 + 144, 4 * (12 + 8 + 9), 16 * 11)),
+        ("solve_ridge", 2.0, Work(60 + 64 / 3, 0, 4 * (8 + 12), 150)),
+    ],
+)
+def test_work(op: str, norm: float, expected: Work) -> None:
+    assert work_of(Case(op, 4, 3, 2, norm=norm)) == expected
+
+
+def test_floor_is_the_larger_of_arithmetic_and_traffic() -> None:
+    least = floor(Work(8.0, 3.0, 10.0, 6.0), Rates(sgemm=4.0, copy=5.0, lanes=3.0))
+    assert (least.roofline, least.with_values) == (3.0, 5.0)
+    least = floor(Work(1.0, 0.0, 10.0, 3.0), Rates(sgemm=4.0, copy=5.0, lanes=3.0))
+    assert (least.roofline, least.with_values) == (2.0, 2.0)
+
+
+def test_no_floor_where_it_is_not_known() -> None:
+    assert work_of(Case("fit_fixed", 10, 2)) is None
+    assert work_of(Case("kernel_matrix", 10, 2, norm=1.5)) is None
+
+
+def test_cases_are_distinct_and_can_be_selected() -> None:
+    for mode in ("quick", "ops", "full"):
+        labels = [case.label for case in select_cases(mode)]
+        assert len(set(labels)) == len(labels)
+    assert {case.op for case in select_cases("ops", only="agop d=100")} == {"agop"}
+    fits = select_cases("full", only="fit", fit_rows=500)
+    assert [case.n for case in fits] == [500, 500]
+
+
+def test_peak_memory_sees_what_was_freed_again() -> None:
+    memory = PeakMemory()
+    memory.reset()
+    np.ones(2**24, np.uint8).sum()
+    assert 15e6 < memory.peak() < 40e6
+
+
+def test_rates_are_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "QUICK_COPY_BYTES", 2**22)
+    assert 1e8 < rates.copy_rate(2, quick=True) < 1e13
+    assert 1e8 < rates.fill_rate(2, quick=True) < 1e13
+    monkeypatch.setattr(rates, "COMPILERS", ())
+    assert rates.lane_rate(1, 8e9) == (4e9, "assumed: the multiply-adds of sgemm")
+    assert rates.sgemm_rate(lambda size: size / 3072, quick=False) == 2 * 3072**3
+
+
+@pytest.fixture(scope="module")
+def process() -> Any:
+    child = Process(OURS, 1)
+    child.receive()
+    yield child
+    child.close()
+
+
+def test_the_best_rates_count_and_a_forced_blas_does_not_lower_them(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setattr("fastrfm.bench.machine_rates.lane_rate", lambda *_: (1.0, "assumed"))
+    measured = MachineRates({OURS: process}, 1, quick=True)
+    measured.measure()
+    found = measured.best()
+    assert len(found.sgemm) == 2
+    assert found.for_floors().sgemm == max(found.sgemm.values()) > 1e9
+
+
+def test_rounds_are_interleaved_and_measured(process: Process) -> None:
+    said: list[str] = []
+    case = Case("agop", 50, 3)
+    processes = {OURS: process, "again": process}
+    results = interleave(case, processes, budget=0, notify=said.append)
+    assert [len(result.seconds) for result in results.values()] == [3, 3]
+    assert all(result.error < 1e-4 for result in results.values())
+    rounds = [text.split(": ")[1].split(",")[0] for text in said if "round" in text]
+    assert rounds == [OURS, "again"] * 3
+
+
+def test_a_whole_fit_is_scored(process: Process) -> None:
+    case = Case("fit_fixed", 400, 6)
+    result = interleave(case, {OURS: process}, budget=0, notify=lambda text: None)[OURS]
+    assert len(result.seconds) == 1
+    assert 0.05 < result.error < 0.9
+
+
+def test_a_contender_that_fails_says_why(process: Process) -> None:
+    with pytest.raises(ProcessError, match="ValueError: unknown request 'fly'"):
+        process.ask("fly")
+    failed = interleave(
+        Case("nonsense", 10, 2), {OURS: process}, budget=0, notify=lambda text: None
+    )[OURS]
+    assert failed.seconds == []
+    assert failed.reason is not None
+
+
+def test_a_missing_package_is_skipped_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    running, absent = start(["PyTorch"], 1)
+    assert running == {}
+    assert absent == {"PyTorch": "not installed (no torch here)"}
+
+
+def a_report() -> dict[str, Any]:
+    case = Case("kernel_matrix", 1_000, 10)
+    measured = {
+        case: {
+            OURS: Measurement([1e-3, 2e-3, 3e-3], 4_000_000, 1e-6),
+            "PyTorch": Measurement([0.01, 0.02, 0.04], 12_000_000, 1e-3),
+            "xRFM": Measurement(reason="wrong: error 5.0e-01, allowed 1e-02"),
+        },
+        replace(case, n=2_000, sweep=True): {OURS: Measurement([4e-3], 1, 1e-6)},
+    }
+    machine = {
+        "cpu": "a CPU",
+        "cores": 2,
+        "threads": 2,
+        "isa_level": "avx2",
+        "system": "Linux",
+        "python": "3.12",
+        "commit": None,
+        "date": "2026-01-01",
+    }
+    versions = {OURS: "fastrfm 0.1", "PyTorch": "torch 2", "xRFM": "xrfm 0"}
+    return make_report("ops", machine, versions, {"PyKeOps": "not installed"}, RATES, measured)
+
+
+def test_report() -> None:
+    report = a_report()
+    json.dumps(report, allow_nan=False)
+    results = report["cases"][0]["results"]
+    assert results["PyTorch"]["ratio"] == 10
+    assert results[OURS]["median"] == 2e-3
+    least = 4 * (1_000**2 + 10_000) / 2e10
+    assert math.isclose(results[OURS]["roofline_fraction"], least / 2e-3)
+    assert "roofline_fraction" not in results["PyTorch"]
+    assert results["xRFM"]["reason"].startswith("wrong")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_table(width: int) -> None:
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(table.rich_table(a_report(), width))
+    text = console.export_text()
+    for part in ("kernel_matrix p=2", "n=1,000 d=10", "10.00", "not timed", "2,000"):
+        assert (part in text) == (part != "2,000")
+    assert ("0.0100 - 0.0400" in text) == (width == 140)
+
+
+def test_markdown_and_plot(tmp_path: Path) -> None:
+    report = a_report()
+    assert "| PyTorch | 0.0200 | 0.0100 - 0.0400 | 10.00 | 12 |" in table.markdown(report)
+    assert "skipped: PyKeOps, not installed" in table.markdown(report)
+    assert "not timed: xRFM, kernel_matrix p=2 n=1,000 d=10: wrong: error" in table.markdown(report)
+    assert figures.draw(report, tmp_path / "a.png")
+    report["cases"].pop()
+    assert not figures.draw(report, tmp_path / "b.png")
+
+
+def test_the_command_writes_its_files(tmp_path: Path) -> None:
+    arguments = ["bench", "--quick", "--peers", "", "--only", "solve n=2,000", "--threads", "1"]
+    result = CliRunner().invoke(cli.build_app(), [*arguments, "--output", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "part.json").read_text())
+    assert [case["label"] for case in report["cases"]] == ["solve_ridge p=2 n=2,000 d=32 c=1"]
+    assert report["versions"] == {OURS: f"fastrfm {fastrfm.__version__}"}
+    assert report["machine"]["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--quick", "--full"], "exclude each other"),
+        (["--peers", "nobody"], "no peer 'nobody'"),
+        (["--only", "nothing"], "no case"),
+    ],
+)
+def test_wrong_options(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli.build_app(), ["bench", *arguments, "--output", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_go_to_the_checkout_or_to_a_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run.default_output() == Path("fastrfm-bench")
+    (tmp_path / "src/python/fastrfm/bench").mkdir(parents=True)
+    assert run.default_output() == Path("bench/results")
