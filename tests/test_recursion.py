@@ -105,8 +105,8 @@ def test_history_has_an_entry_for_each_fit() -> None:
     assert [entry["iteration"] for entry in seen] == [0, 1, 2, 3]
     assert [entry["score"] for entry in seen] == [4.0, 3.0, 2.0, 1.0]
     for entry in seen:
-        keys = {"iteration", "residual", "score", "alpha", "bandwidth", "rank", "seconds"}
-        assert set(entry) == keys
+        keys = {"iteration", "solver", "residual", "score", "alpha", "bandwidth", "rank"}
+        assert set(entry) == keys | {"seconds"}
         assert set(entry["seconds"]) == {"solve", "select", "agop"}
         assert min(entry["seconds"].values()) >= 0.0
         assert entry["residual"] < 1e-4

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fastrfm import _cpu
 from fastrfm.validation import floating_dtype
@@ -95,7 +96,7 @@ def kernel_matmul(
 
 
 def packed_matmul(A: Array, V: Array) -> Array:
-    """A V, (n, c), for a symmetric A as `packed_kernel_matrix` gives it."""
+    """Return A V, (n, c), for a symmetric A as `packed_kernel_matrix` gives it."""
     V = np.ascontiguousarray(V, A.dtype)
     out = np.empty_like(V)
     _cpu.packed_matmul(A, V, out)
@@ -140,8 +141,10 @@ def gradient_sums(
         mean = output_sums / len(X)
         G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
     if root is not None and root.ndim == 2:
-        AG = root @ G
-        G = (AG * root).sum(axis=1) if diagonal else AG @ root.T
+        # On one BLAS thread, so that the bits do not depend on their number.
+        with threadpool_limits(1, user_api="blas"):
+            AG = root @ G
+            G = (AG * root).sum(axis=1) if diagonal else AG @ root.T
     # Centring subtracts; what should be zero may come out a rounding below it.
     G = np.clip(G, 0, None) if diagonal else (G + G.T) / 2
     return G

@@ -12,6 +12,8 @@ from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, root_of_metric
 from fastrfm.validation import (
     check_array2d,
+    check_columns,
+    check_flag,
     check_same_features,
     check_same_rows,
     floating_dtype,
@@ -114,6 +116,8 @@ def agop(
     ----------
     .. [1] Radhakrishnan, Beaglehole, Pandit, Belkin, Science 2024, doi:10.1126/science.adi5639.
     """
+    check_flag("diagonal", diagonal)
+    check_flag("center", center)
     x, z, v, kernel, root = _validated(X, Z, coef, metric, bandwidth, exponent, norm)
     G = backend.gradient_sums(x, z, v, kernel, root, diagonal=diagonal, center=center)
     return G.astype(floating_dtype(x, z, v))
@@ -132,7 +136,7 @@ def _validated(
     x = check_array2d("X", X)
     z = check_array2d("Z", Z)
     check_same_features(x, z)
-    v = check_array2d("coef", coef, content="(n_centres, n_outputs)")
+    v = check_columns("coef", coef, "n_centres")
     check_same_rows("coef", v, "Z", z)
     root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
     return x, z, np.asarray(v, floating_dtype(x, z, v)), kernel, root

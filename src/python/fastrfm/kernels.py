@@ -12,6 +12,7 @@ from fastrfm import backend
 from fastrfm.metric import root_of_metric
 from fastrfm.validation import (
     check_array2d,
+    check_columns,
     check_number,
     check_out,
     check_same_features,
@@ -165,7 +166,7 @@ def kernel_matmul(
     x = check_array2d("X", X)
     z = check_array2d("Z", Z)
     check_same_features(x, z)
-    v = check_array2d("V", V, content="(n_centres, n_outputs)")
+    v = check_columns("V", V, "n_centres")
     check_same_rows("V", v, "Z", z)
     root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
     dtype = floating_dtype(x, z, v)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 
 from fastrfm.validation import check_finite
 
@@ -85,12 +86,14 @@ def root_of_metric(metric: Any, *, norm: float, n_features: int) -> Root:
     diagonal = np.diag(M)
     if np.count_nonzero(M) == np.count_nonzero(diagonal) and diagonal.min() >= 0:
         return _square_root(diagonal)
-    w, V = eigh((M + M.T) / 2)
+    w, V = _eigh(M)
     if w[0] < -rounding * max(w[-1], 0.0):
         raise ValueError(
             f"metric must be positive semi-definite; its smallest eigenvalue is {w[0]:g}. "
             "Pass M itself, not a root of it"
         )
+    if norm == 2:
+        return _equilibrated_root(M)
     return _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=norm, tolerance=_NOISE)
 
 
@@ -123,7 +126,7 @@ def power_root(
         A: NDArray[np.float64] = np.clip(M, 0, None) ** power
         A[A * A < rank_tolerance * (A * A).max()] = 0.0
         return A
-    w, V = eigh((M + M.T) / 2)
+    w, V = _eigh(M)
     w = np.clip(w, 0, None)
     return _assemble(w**power, V, norm=norm, tolerance=max(rank_tolerance, _NOISE))
 
@@ -133,6 +136,30 @@ def metric_of_root(root: Root) -> Metric:
     if root is None:
         return None
     return root * root if root.ndim == 1 else root @ root.T
+
+
+def _eigh(M: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues, ascending, and eigenvectors; the same bits for every number of BLAS threads."""
+    with threadpool_limits(1, user_api="blas"):
+        w, V = eigh((M + M.T) / 2)
+    return w, V
+
+
+def _equilibrated_root(M: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a root of `M` for p = 2, by way of the matrix scaled to a unit diagonal.
+
+    Features in very different units make eigenvalues that differ by more than float64 holds;
+    between scaled features they do not. With ``M = S C S``, S diagonal, a root of M is S times one
+    of C.
+    """
+    scale = np.sqrt(np.clip(np.diag(M), 0, None))
+    live = scale > 0  # a feature of weight zero has no other entries either
+    C = M[np.ix_(live, live)] / np.outer(scale[live], scale[live])
+    w, V = _eigh(C)
+    part = _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=2, tolerance=_NOISE)
+    root = np.zeros((len(M), part.shape[1]))
+    root[live] = scale[live, None] * part
+    return root
 
 
 def _square_root(weights: NDArray[np.float64]) -> NDArray[np.float64]:

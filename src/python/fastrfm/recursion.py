@@ -26,9 +26,15 @@ from fastrfm import backend
 from fastrfm.bandwidth import MEDIAN_ROWS, BandwidthRule
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
-from fastrfm.ridge import RidgeFit, fit_ridge
+from fastrfm.ridge import RidgeFit, fit_ridge, make_plan
 
 Array = NDArray[np.floating[Any]]
+
+
+# An iterative solver stops here while the metric still moves: the AGOP, and the choice among
+# iterations, do not feel more. On pol (13,500 rows) and elevators (14,940) the test error at this
+# residual is within 0.4 % of the direct solve's, for a third to a half of the iterations to 1e-4.
+LOOSE_TOL = 1e-2
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,10 @@ class RecursionResult:
         The AGOP of this predictor, in input space.
     best_iter : int
     history : list of dict
-        One entry for each iteration: iteration, residual, score, alpha, bandwidth, rank,
+        One entry for each iteration: iteration, solver, residual, score, alpha, bandwidth, rank,
         seconds (of the phases solve, select, agop).
+    loose : bool
+        Whether `coef` was solved to `LOOSE_TOL` only, and wants a `refit`.
     """
 
     kernel: Kernel
@@ -103,6 +111,7 @@ class RecursionResult:
     agop: NDArray[np.float64]
     best_iter: int
     history: list[dict[str, Any]]
+    loose: bool
 
 
 def run_recursion(
@@ -136,11 +145,14 @@ def run_recursion(
     best: RecursionResult | None = None
     best_score = np.inf
     root: Root = None
+    last_coef: Array | None = None
 
     for iteration in range(settings.n_iter + 1):
         clock = [perf_counter()]
         kernel = _kernel(settings, median_sample, root)
-        ridge = _solve(X, Y, kernel, root, settings)
+        ridge = _solve(X, Y, kernel, root, settings, last_coef, max(settings.tol, LOOSE_TOL))
+        last_coef = ridge.coef
+        loose = ridge.solver != "cholesky" and settings.tol < LOOSE_TOL
         clock.append(perf_counter())
 
         score = float(selection.score(Candidate(X, kernel, root, ridge)))
@@ -160,6 +172,7 @@ def run_recursion(
         history.append(
             {
                 "iteration": iteration,
+                "solver": ridge.solver,
                 "residual": float(ridge.residual),
                 "score": score,
                 "alpha": float(ridge.alpha),
@@ -173,7 +186,7 @@ def run_recursion(
         if agop is not None and is_best:
             best_score = score
             best = RecursionResult(
-                kernel, root, ridge.coef, float(ridge.alpha), agop, iteration, history
+                kernel, root, ridge.coef, float(ridge.alpha), agop, iteration, history, loose
             )
         if on_iteration is not None:
             on_iteration(history[-1])
@@ -196,8 +209,9 @@ def refit(
     settings: RecursionSettings,
     rng: np.random.RandomState,
 ) -> RecursionResult:
-    """Fit the best iteration's kernel and metric again, to other (usually all) rows."""
-    ridge = _solve(X, Y, result.kernel, result.root, settings)
+    """Fit the best iteration's kernel and metric again, to other (usually all) rows or tightly."""
+    start = result.coef if len(result.coef) == len(X) else None
+    ridge = _solve(X, Y, result.kernel, result.root, settings, start, settings.tol)
     ridge.release()
     agop = _agop(X, ridge.coef, result.kernel, result.root, settings, rng)
     return RecursionResult(
@@ -208,6 +222,7 @@ def refit(
         agop,
         result.best_iter,
         result.history,
+        loose=False,
     )
 
 
@@ -223,16 +238,28 @@ def _kernel(settings: RecursionSettings, median_sample: Array, root: Root) -> Ke
     return Kernel(norm=settings.norm, exponent=settings.exponent, bandwidth=bandwidth)
 
 
-def _solve(X: Array, Y: Array, kernel: Kernel, root: Root, settings: RecursionSettings) -> RidgeFit:
+def _solve(
+    X: Array,
+    Y: Array,
+    kernel: Kernel,
+    root: Root,
+    settings: RecursionSettings,
+    start: Array | None,
+    iterative_tol: float,
+) -> RidgeFit:
+    plan = make_plan(
+        len(X), X.shape[1], Y.shape[1], Y.dtype, settings.solver, settings.memory_limit
+    )
     return fit_ridge(
         X,
         Y,
         kernel,
         root,
         alpha=settings.alpha,
-        solver=settings.solver,
-        tol=settings.tol,
+        solver=plan.solver,
+        tol=settings.tol if plan.solver == "cholesky" else iterative_tol,
         memory_limit=settings.memory_limit,
+        start=start,
     )
 
 

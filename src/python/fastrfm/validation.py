@@ -10,6 +10,9 @@ from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "check_array2d",
+    "check_columns",
+    "check_finite",
+    "check_flag",
     "check_memory_limit",
     "check_number",
     "check_out",
@@ -24,7 +27,13 @@ Array = NDArray[Any]
 _NATIVE = (np.float32, np.float64, np.int8, np.uint8)
 
 
-def check_array2d(name: str, array: Any, *, content: str = "(n_samples, n_features)") -> Array:
+def check_array2d(
+    name: str,
+    array: Any,
+    *,
+    content: str = "(n_samples, n_features)",
+    one_dimensional: str = "a single row as {name}.reshape(1, -1)",
+) -> Array:
     """Return `array` as a finite, non-empty 2-D array that the ops can read.
 
     float32, float64, int8 and uint8 pass without a copy, whatever their strides; bool is viewed
@@ -38,6 +47,8 @@ def check_array2d(name: str, array: Any, *, content: str = "(n_samples, n_featur
         What the user passed.
     content : str
         What its axes mean, for the messages.
+    one_dimensional : str
+        What to do with a vector, for the messages.
 
     Raises
     ------
@@ -54,13 +65,23 @@ def check_array2d(name: str, array: Any, *, content: str = "(n_samples, n_featur
     if a.ndim != 2:
         raise ValueError(
             f"{name} must be a 2-D array of shape {content}; got shape {a.shape}"
-            + (f". Reshape a single row as {name}.reshape(1, -1)" if a.ndim == 1 else "")
+            + (f". Reshape {one_dimensional.format(name=name)}" if a.ndim == 1 else "")
         )
     if a.size == 0:
         raise ValueError(f"{name} is empty: shape {a.shape}; each axis needs at least 1 entry")
     a = _readable(a)
     check_finite(name, a)
     return a
+
+
+def check_columns(name: str, array: Any, rows: str) -> Array:
+    """Check an array that has a column for each output (see `check_array2d`)."""
+    return check_array2d(
+        name,
+        array,
+        content=f"({rows}, n_outputs)",
+        one_dimensional="a single column as {name}.reshape(-1, 1)",
+    )
 
 
 def _readable(a: Array) -> Array:
@@ -127,6 +148,12 @@ def check_number(name: str, value: Any, *, low: float, low_ok: bool, high: float
         bounds += " and finite" if np.isinf(high) else f" and at most {high:g}"
         raise ValueError(f"{name} must be {bounds}; got {number:g}")
     return number
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise `TypeError` unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
 
 
 def check_memory_limit(memory_limit: Any) -> int | None:

@@ -29,7 +29,8 @@ from fastrfm.recursion import (
     refit,
     run_recursion,
 )
-from fastrfm.selection import HeldOut, LeaveOneOut, Loss, hold_out
+from fastrfm.ridge import make_plan
+from fastrfm.selection import HeldOut, LeaveOneOut, Loss, StandInLeaveOneOut, hold_out
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,7 +57,7 @@ class BaseRFM(ABC, BaseEstimator):
         "n_iter": [Interval(Integral, 0, None, closed="left")],
         "center_gradients": ["boolean"],
         "rank_tolerance": [Interval(Real, 0, 1, closed="left")],
-        "solver": [StrOptions({"auto", "cholesky"})],
+        "solver": [StrOptions({"auto", "cholesky", "pcg"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "standardize": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
@@ -166,17 +167,26 @@ class BaseRFM(ABC, BaseEstimator):
             labels = y_array if hasattr(self, "classes_") else None
             rows, held_out = hold_out(len(Y), self.validation_fraction, labels, rng)
             selection = HeldOut(X_fit[held_out], Y[held_out], loss)
-        else:
+        elif self._factorises(X_fit, Y, settings):
             selection = LeaveOneOut.draw(Y, loss, rng)
+        else:
+            selection = StandInLeaveOneOut.draw(Y, loss, rng)
 
         with iteration_log(self.n_iter, self.verbose, self._checked_callbacks()) as notify:
             result = run_recursion(
                 X_fit[rows], Y[rows], settings, selection=selection, rng=rng, on_iteration=notify
             )
-        if not isinstance(rows, slice):
+        if result.loose or not isinstance(rows, slice):
             result = refit(X_fit, Y, result, settings, rng)
         self._store(result, X_fit, scaler)
         return self
+
+    def _factorises(self, X: Array, Y: Array, settings: RecursionSettings) -> bool:
+        """Whether the solver factorises, as closed-form leave-one-out needs."""
+        plan = make_plan(
+            len(X), X.shape[1], Y.shape[1], X.dtype, settings.solver, settings.memory_limit
+        )
+        return plan.solver == "cholesky"
 
     def _settings(self) -> RecursionSettings:
         bandwidth = BandwidthRule.parse(self.bandwidth)

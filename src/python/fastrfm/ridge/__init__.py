@@ -9,16 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrfm.kernels import Kernel
 from fastrfm.metric import root_of_metric
-from fastrfm.ridge.fit import RidgeFit, check_solver, fit_ridge
+from fastrfm.ridge.fit import RidgeFit, fit_ridge
+from fastrfm.ridge.plan import check_solver, make_plan
 from fastrfm.validation import (
     check_array2d,
+    check_columns,
     check_memory_limit,
     check_number,
     check_same_rows,
     floating_dtype,
 )
 
-__all__ = ["RidgeFit", "fit_ridge", "solve_ridge"]
+__all__ = ["RidgeFit", "fit_ridge", "make_plan", "solve_ridge"]
 
 
 @overload
@@ -78,16 +80,20 @@ def solve_ridge(
         numerically positive definite it is raised by decades, with a `RuntimeWarning`.
     metric, bandwidth, exponent, norm
         As for :func:`kernel_matrix`.
-    solver : {"auto", "cholesky"}
+    solver : {"auto", "cholesky", "pcg"}
         "cholesky" factorises one packed triangle of K in place: n^2/2 words, n^3/3 operations.
-        "auto" takes it too.
+        "pcg" runs conjugate gradients with a Nystrom preconditioner (Frangella, Tropp, Udell 2021)
+        on a stored triangle where memory allows, else on K recomputed in every product: some tens
+        of passes of n^2. "auto" takes Cholesky up to 6,000 rows, pcg beyond.
     tol : float
         Relative residual ``||(K + alpha I) coef - Y|| / ||Y||`` to reach. It is measured on the
         kernel, not taken from the solver; a solution above it is refined. One that stays above it,
         and above what rounding K once in the working precision can cause, comes with a
         `ConvergenceWarning`.
     memory_limit : int, optional
-        Bytes that the solve may allocate. A solve that needs more is refused before it starts.
+        Bytes that the solve may allocate. "auto" and "pcg" keep to it by not storing K; a solve
+        that needs more is refused before it starts. None: half of the machine's memory, which
+        only decides whether K is stored.
     return_info : bool
         Return also what was done.
 
@@ -96,7 +102,8 @@ def solve_ridge(
     coef : ndarray of shape (n, c)
         float64 if `X` or `Y` is, else float32.
     info : dict
-        With `return_info`: solver, alpha (really used), residual, refinements, bytes.
+        With `return_info`: solver, alpha (really used), residual, bytes; for cholesky also
+        refinements; for pcg iterations, rank (of the preconditioner) and stored (whether K was).
 
     Raises
     ------
@@ -111,7 +118,7 @@ def solve_ridge(
     """
     kernel = Kernel(norm, exponent, bandwidth)
     x = check_array2d("X", X)
-    y = check_array2d("Y", Y, content="(n_samples, n_outputs)")
+    y = check_columns("Y", Y, "n_samples")
     check_same_rows("Y", y, "X", x)
     root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
     check_number("alpha", alpha, low=0, low_ok=True)

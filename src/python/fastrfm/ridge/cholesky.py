@@ -20,7 +20,7 @@ from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 
-__all__ = ["Factor", "bytes_needed", "factorise"]
+__all__ = ["Factor", "cholesky_bytes", "factorise"]
 
 Array = NDArray[Any]
 
@@ -99,7 +99,7 @@ class FullFactor(Factor):
         return result
 
 
-def bytes_needed(n: int, d: int, c: int, dtype: DTypeLike) -> int:
+def cholesky_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
     """Bytes that a solve allocates at its peak.
 
     The triangle (or, beyond `MAX_PACKED_ROWS`, the matrix), the two packed copies of the rows from

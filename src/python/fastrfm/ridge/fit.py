@@ -13,14 +13,18 @@ from sklearn.exceptions import ConvergenceWarning
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
-from fastrfm.ridge.cholesky import Factor, bytes_needed, factorise
+from fastrfm.ridge.cholesky import Factor, factorise
 from fastrfm.ridge.leave_one_out import leave_one_out
+from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
+from fastrfm.ridge.pcg import pcg
+from fastrfm.ridge.plan import Plan, make_plan
 
-__all__ = ["SOLVERS", "RidgeFit", "check_solver", "fit_ridge"]
+__all__ = ["RidgeFit", "fit_ridge"]
 
 Array = NDArray[Any]
 
-SOLVERS = ("auto", "cholesky")
+# A residual above this is never put down to rounding, however large the coefficients.
+LARGEST_ROUNDING = 1e-2
 # Iterative refinement stops when a step no longer halves the residual; it seldom takes two.
 MAX_REFINEMENTS = 5
 
@@ -40,7 +44,8 @@ class RidgeFit:
     bytes : int
         What the solve allocated at its peak.
     info : dict
-        All of the above but `coef`, and the number of refinements.
+        All of the above but `coef`; for cholesky the number of refinements, for pcg of iterations,
+        the preconditioner's rank and whether K was stored.
     """
 
     coef: Array
@@ -66,21 +71,18 @@ class RidgeFit:
         Raises
         ------
         RuntimeError
-            After `release`.
+            After `release`, and after a solve by pcg.
         """
         if self._factor is None:
-            raise RuntimeError("leave_one_out needs the factorisation, which has been released")
+            raise RuntimeError(
+                "leave_one_out needs a Cholesky factorisation that has not been released; this fit "
+                f"is by {self.solver}"
+            )
         return leave_one_out(self._factor, self.coef, rows)
 
     def release(self) -> None:
         """Free the factorisation (n^2 / 2 words); the coefficients stay."""
         self._factor = None
-
-
-def check_solver(solver: Any) -> None:
-    """Raise `ValueError` unless `solver` is the name of one."""
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}; got {solver!r}")
 
 
 def fit_ridge(
@@ -93,18 +95,33 @@ def fit_ridge(
     solver: str = "auto",
     tol: float = 1e-4,
     memory_limit: int | None = None,
+    start: Array | None = None,
 ) -> RidgeFit:
     """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
 
-    `Y` is (n, c) in the working dtype. Raises as :func:`fastrfm.solve_ridge` says.
+    `Y` is (n, c) in the working dtype; `start`, likewise, is where an iterative solver begins.
+    Raises and warns as :func:`fastrfm.solve_ridge` says.
     """
-    check_solver(solver)
-    needed = bytes_needed(len(X), X.shape[1], Y.shape[1], Y.dtype)
-    if memory_limit is not None and needed > memory_limit:
-        raise MemoryError(
-            f"solving for {len(X):,} rows by cholesky needs {needed:,} bytes, more than "
-            f"memory_limit={memory_limit:,}; raise memory_limit, use fewer rows, or pass float32"
+    plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit)
+    if plan.solver == "cholesky":
+        fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan)
+    else:
+        fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start)
+    rounding = min(_rounding_of_the_product(fit.coef, Y), LARGEST_ROUNDING)
+    if not fit.residual <= max(tol, rounding):
+        warnings.warn(
+            f"the relative residual of the solution by {fit.solver} is {fit.residual:.2g}, above "
+            f"tol={tol:g}: the system is too ill-conditioned for {Y.dtype}. Raise alpha (now "
+            f"{fit.alpha:g}) or tol, or pass float64",
+            ConvergenceWarning,
+            stacklevel=3,
         )
+    return fit
+
+
+def _by_cholesky(
+    X: Array, Y: Array, kernel: Kernel, root: Root, alpha: float, tol: float, plan: Plan
+) -> RidgeFit:
     factor, alpha = factorise(X, kernel, root, float(alpha), Y.dtype)
     coef = factor.solve(Y)
     residuals = _residuals(X, Y, coef, alpha, kernel, root)
@@ -121,22 +138,53 @@ def fit_ridge(
         refinements += 1
         if stalled:
             break
-    if not residual <= max(tol, _rounding_of_the_product(coef, Y)):
-        warnings.warn(
-            f"the relative residual of the solution is {residual:.2g}, above tol={tol:g}: the "
-            f"system is too ill-conditioned for {Y.dtype}. Raise alpha (now {alpha:g}) or tol, "
-            "or pass float64",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
     info = {
         "solver": "cholesky",
         "alpha": alpha,
         "residual": residual,
         "refinements": refinements,
-        "bytes": needed,
+        "bytes": plan.bytes,
     }
-    return RidgeFit(coef, alpha, residual, "cholesky", needed, info, factor)
+    return RidgeFit(coef, alpha, residual, "cholesky", plan.bytes, info, factor)
+
+
+def _by_pcg(
+    X: Array,
+    Y: Array,
+    kernel: Kernel,
+    root: Root,
+    alpha: float,
+    tol: float,
+    plan: Plan,
+    start: Array | None,
+) -> RidgeFit:
+    dtype = Y.dtype
+    rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha))
+    precondition = NystromPreconditioner(X, kernel, root, alpha, rank)
+    packed = backend.packed_kernel_matrix(X, kernel, root) if plan.stored else None
+
+    def matmul(P: NDArray[np.float64]) -> NDArray[np.float64]:
+        V = P.astype(dtype)
+        if packed is not None:
+            product = backend.packed_matmul(packed, V)
+        else:
+            product = backend.kernel_matmul(X, X, V, kernel, root)
+        result: NDArray[np.float64] = product + alpha * P
+        return result
+
+    begin = None if start is None else start.astype(np.float64)
+    solution = pcg(matmul, Y.astype(np.float64), precondition, tol=tol, start=begin)
+    info = {
+        "solver": "pcg",
+        "stored": plan.stored,
+        "alpha": alpha,
+        "residual": solution.residual,
+        "iterations": solution.iterations,
+        "rank": rank,
+        "bytes": plan.bytes,
+    }
+    coef = solution.coef.astype(dtype)
+    return RidgeFit(coef, alpha, solution.residual, "pcg", plan.bytes, info, None)
 
 
 def _residuals(X: Array, Y: Array, coef: Array, alpha: float, kernel: Kernel, root: Root) -> Array:

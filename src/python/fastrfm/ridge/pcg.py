@@ -1,0 +1,115 @@
+"""Preconditioned conjugate gradients for ``(K + alpha I) coef = Y``, all outputs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Solution", "pcg"]
+
+Array = NDArray[Any]
+Vectors = NDArray[np.float64]
+
+# Twice what the slowest of the sets measured takes to a residual of 1e-4.
+MAX_ITERATIONS = 200
+# CG's own residual drifts from the true one by rounding. It restarts from the true one so often.
+MAX_RESTARTS = 4
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Coefficients, and the relative residual that was measured for them.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n, c), float64
+    residual : float
+        Largest over outputs of ``||A coef_l - y_l|| / ||y_l||``, from a product with A.
+    iterations : int
+        Products with A inside CG.
+    """
+
+    coef: Vectors
+    residual: float
+    iterations: int
+
+
+def pcg(
+    matmul: Callable[[Vectors], Vectors],
+    Y: Vectors,
+    precondition: Callable[[Vectors], Vectors],
+    *,
+    tol: float,
+    start: Vectors | None = None,
+    max_iterations: int = MAX_ITERATIONS,
+) -> Solution:
+    """Solve ``A coef = Y`` for a symmetric positive definite A.
+
+    Each output has its own CG; they share the products. An output that has converged leaves them.
+    Convergence is on the true residual: when CG's own one is small enough the true one is computed,
+    and if that is not, CG starts again from it.
+
+    Parameters
+    ----------
+    matmul : callable
+        (n, a) -> (n, a), the product with A.
+    Y : ndarray of shape (n, c)
+    precondition : callable
+        (n, a) -> (n, a), an approximate inverse of A, symmetric positive definite.
+    tol : float
+        Relative residual of every output.
+    start : ndarray of shape (n, c), optional
+        Coefficients to start from.
+    """
+    sizes = np.linalg.norm(Y, axis=0)
+    scale = np.where(sizes > 0, sizes, 1.0)
+    coef = np.zeros_like(Y) if start is None else np.where(sizes > 0, start, 0.0)
+    R = Y - matmul(coef) if coef.any() else Y.copy()
+    iterations = 0
+    residual = float((np.linalg.norm(R, axis=0) / scale).max())
+    for _ in range(MAX_RESTARTS):
+        if residual <= tol or iterations >= max_iterations:
+            break
+        iterations += _run(matmul, precondition, coef, R, tol * scale, max_iterations - iterations)
+        R = Y - matmul(coef)
+        before, residual = residual, float((np.linalg.norm(R, axis=0) / scale).max())
+        if residual > before / 2:
+            break
+    return Solution(coef, residual, iterations)
+
+
+def _run(
+    matmul: Callable[[Vectors], Vectors],
+    precondition: Callable[[Vectors], Vectors],
+    coef: Vectors,
+    R: Vectors,
+    wanted: Vectors,
+    max_iterations: int,
+) -> int:
+    """CG on the outputs whose residual exceeds `wanted`, updating `coef` in place; its length."""
+    active = np.flatnonzero(np.linalg.norm(R, axis=0) > wanted)
+    r = R[:, active]
+    z = precondition(r)
+    p = z.copy()
+    rz = np.einsum("ij,ij->j", r, z)
+    for iteration in range(1, max_iterations + 1):
+        q = matmul(p)
+        curvature = np.einsum("ij,ij->j", p, q)
+        # A direction without positive curvature is one of rounding: that output is done.
+        usable = (curvature > 0) & (rz > 0)
+        step = np.where(usable, rz / np.where(usable, curvature, 1.0), 0.0)
+        coef[:, active] += step * p
+        r -= step * q
+        going = usable & (np.linalg.norm(r, axis=0) > wanted[active])
+        if not going.any():
+            return iteration
+        if not going.all():
+            active, r, p, rz = active[going], r[:, going], p[:, going], rz[going]
+        z = precondition(r)
+        rz, last = np.einsum("ij,ij->j", r, z), rz
+        p = z + (rz / last) * p
+    return max_iterations

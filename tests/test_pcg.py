@@ -1,0 +1,150 @@
+"""pcg: against the oracle's direct solve, stored and matrix-free, and its manners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import fastrfm
+import oracle
+from cases import Array
+from fastrfm.kernels import Kernel
+from fastrfm.ridge import fit_ridge
+from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank, largest_rank
+from fastrfm.ridge.pcg import pcg
+from fastrfm.ridge.plan import CHOLESKY_ROWS, make_plan
+
+pytestmark = pytest.mark.core
+
+
+def sample(dtype: type, n: int = 500, c: int = 3) -> tuple[Array, Array]:
+    """Return rows and targets that a kernel of bandwidth 3 can learn."""
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, 4))
+    return X.astype(dtype), np.sin(X @ rng.standard_normal((4, c))).astype(dtype)
+
+
+def limit_without_storing(n: int, d: int, c: int, dtype: type) -> int:
+    """Return a memory limit under which K is not stored but the rest fits."""
+    plan = make_plan(n, d, c, dtype, "pcg", None)
+    assert plan.stored
+    return plan.bytes - n * (n + 1) // 2 * np.dtype(dtype).itemsize
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "matrix_free"])
+@pytest.mark.parametrize(("norm", "exponent"), [(2.0, 1.0), (2.0, 2.0), (1.0, 1.0)])
+def test_solution_is_the_direct_one(
+    dtype: type, stored: bool, norm: float, exponent: float
+) -> None:
+    X, Y = sample(dtype)
+    options: dict[str, Any] = {"bandwidth": 3.0, "norm": norm, "exponent": exponent, "alpha": 0.01}
+    limit = None if stored else limit_without_storing(*X.shape, Y.shape[1], dtype)
+    tol = 1e-5 if dtype == np.float32 else 1e-11
+    coef, info = fastrfm.solve_ridge(
+        X, Y, solver="pcg", tol=tol, memory_limit=limit, return_info=True, **options
+    )
+    expected = oracle.solve_ridge(X, Y, **options)
+    K = oracle.kernel_matrix(X, bandwidth=3.0, norm=norm, exponent=exponent)
+    assert coef.dtype == np.dtype(dtype)
+    assert info["solver"] == "pcg"
+    assert info["stored"] is stored
+    assert 0 < info["iterations"] < 150
+    truth = np.linalg.norm(K @ coef + 0.01 * coef - Y, axis=0) / np.linalg.norm(Y, axis=0)
+    rounding = np.finfo(dtype).eps * np.sqrt(len(X)) * np.abs(coef).sum(axis=0)
+    assert (truth <= 2 * tol + rounding / np.linalg.norm(Y, axis=0)).all()
+    # predictions, whose condition is that of the problem and not of K
+    assert np.abs(K @ (coef - expected)).max() <= (1e-3 if dtype == np.float32 else 1e-9)
+
+
+def test_preconditioner_pays() -> None:
+    X, Y = sample(np.float64, n=800, c=1)
+    kernel = Kernel(2.0, 2.0, 3.0)
+    A = oracle.kernel_matrix(X, bandwidth=3.0, exponent=2.0) + 1e-3 * np.eye(len(X))
+
+    def product(V: Array) -> Array:
+        return A @ V
+
+    precondition = NystromPreconditioner(X, kernel, None, 1e-3, 150)
+    with_it = pcg(product, Y, precondition, tol=1e-6)
+    without = pcg(product, Y, lambda R: R.copy(), tol=1e-6)
+    assert with_it.residual <= 1e-6
+    assert with_it.iterations < without.iterations / 3
+
+
+def test_zero_targets_and_converged_outputs() -> None:
+    X, Y = sample(np.float64)
+    Y[:, 1] = 0
+    coef, info = fastrfm.solve_ridge(X, Y, solver="pcg", alpha=0.1, return_info=True)
+    assert np.count_nonzero(coef[:, 1]) == 0
+    assert info["residual"] <= 1e-4
+    coef, info = fastrfm.solve_ridge(X, 0 * Y, solver="pcg", return_info=True)
+    assert np.count_nonzero(coef) == 0
+    assert info["iterations"] == 0
+
+
+def test_warm_start_saves_the_work() -> None:
+    X, Y = sample(np.float64)
+    kernel = Kernel(bandwidth=3.0)
+    cold = fit_ridge(X, Y, kernel, None, alpha=0.01, solver="pcg", tol=1e-6)
+    warm = fit_ridge(X, Y, kernel, None, alpha=0.01, solver="pcg", tol=1e-6, start=cold.coef)
+    near = fit_ridge(
+        X, Y, Kernel(bandwidth=3.03), None, alpha=0.01, solver="pcg", tol=1e-6, start=cold.coef
+    )
+    assert warm.info["iterations"] == 0
+    np.testing.assert_array_equal(warm.coef, cold.coef)
+    assert near.info["iterations"] < cold.info["iterations"]
+
+
+def test_what_it_cannot_reach_it_says() -> None:
+    """Twins with contradicting targets and no ridge: there is no solution."""
+    X, Y = sample(np.float32, n=200, c=1)
+    X, Y = np.vstack([X, X]), np.vstack([Y, -Y])
+    with pytest.warns(ConvergenceWarning, match=r"residual .* tol=0\.0001"):
+        _, info = fastrfm.solve_ridge(X, Y, alpha=0.0, solver="pcg", return_info=True)
+    assert info["residual"] > 1e-4
+
+
+def test_leave_one_out_needs_a_factorisation() -> None:
+    X, Y = sample(np.float64)
+    fit = fit_ridge(X, Y, Kernel(), None, alpha=0.1, solver="pcg")
+    with pytest.raises(RuntimeError, match=r"Cholesky.*pcg"):
+        fit.leave_one_out()
+
+
+def test_plan_follows_rows_and_memory() -> None:
+    assert make_plan(CHOLESKY_ROWS, 10, 1, np.float32, "auto", None).solver == "cholesky"
+    assert make_plan(CHOLESKY_ROWS + 1, 10, 1, np.float32, "auto", None).solver == "pcg"
+    small = make_plan(20_000, 10, 1, np.float32, "auto", 300_000_000)
+    assert (small.solver, small.stored) == ("pcg", False)
+    assert small.bytes <= 300_000_000
+    with pytest.raises(MemoryError, match=r"20,000 rows by pcg.*bytes.*memory_limit=100,000"):
+        make_plan(20_000, 10, 1, np.float32, "auto", 100_000)
+    with pytest.raises(MemoryError, match=r'cholesky.*solver="pcg"'):
+        make_plan(4000, 10, 1, np.float32, "auto", 30_000_000)
+
+
+def test_rank_follows_the_spectrum() -> None:
+    """A smooth kernel has few eigenvalues above alpha; the Laplace kernel many."""
+    X = np.random.default_rng(0).standard_normal((8000, 2))
+    laplace = choose_rank(X, Kernel(bandwidth=1.0), None, 1e-3)
+    gauss = choose_rank(X, Kernel(2.0, 2.0, 5.0), None, 1e-3)
+    assert laplace == largest_rank(8000) == 500
+    assert gauss < laplace / 2
+
+
+def test_estimators_recur_with_pcg() -> None:
+    """The metric is found with loose solves; the kept iteration is solved to tol."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((900, 8)).astype(np.float32)
+    y = X[:, 0] * X[:, 1]
+    direct = fastrfm.RFMRegressor(n_iter=2, random_state=0, solver="cholesky").fit(X, y)
+    model = fastrfm.RFMRegressor(n_iter=2, random_state=0, solver="pcg").fit(X, y)
+    assert {entry["solver"] for entry in model.history_} == {"pcg"}
+    assert model.best_iter_ == direct.best_iter_
+    X_test = rng.standard_normal((300, 8)).astype(np.float32)
+    spread = float(np.std(direct.predict(X_test)))
+    assert np.abs(model.predict(X_test) - direct.predict(X_test)).max() < 0.05 * spread
+    assert model.score(X_test, X_test[:, 0] * X_test[:, 1]) > 0.9
