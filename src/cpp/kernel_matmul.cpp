@@ -59,6 +59,10 @@ void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt) {
         for (std::int64_t j = 0; j < block; j += lv.tile_rows) {
           tile_args.rows = centres.row_panels.data() + (j0 + j) * depth;
           tile_args.row_sizes = centres.row_sizes.data() + j0 + j;
+          if (transform.has_rest()) {
+            tile_args.rows_rest = centres.row_rest.data() + (j0 + j) * depth;
+            tile_args.lanes_rest = points.rest.data() + p * lanes * depth;
+          }
           tile_args.out = scratch.values.data() + j * lanes;
           tile_args.largest_size =
               centres.largest_in_rows[static_cast<std::size_t>((j0 + j) / lv.tile_rows)] +

@@ -130,6 +130,10 @@ class Filler {
       for (std::int64_t i = block.row_begin; i < block.row_end; i += lv_.tile_rows) {
         args.rows = rows_.row_panels.data() + i * rows_.depth;
         args.row_sizes = rows_.row_sizes.data() + i;
+        if (transform_.has_rest()) {
+          args.rows_rest = rows_.row_rest.data() + i * rows_.depth;
+          args.lanes_rest = lanes_.lane_rest.data() + j * lanes_.depth;
+        }
         args.out =
             scratch.values.data() + (i - block.row_begin) * kBlock<T> + (j - block.lane_begin);
         args.largest_size = rows_.largest_in_rows[static_cast<std::size_t>(i / lv_.tile_rows)] +

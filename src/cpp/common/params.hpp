@@ -41,9 +41,12 @@ inline constexpr int kDirectCoordinates = 4;
 // 1e-4 (float) or 1e-10 (double), relatively. K has an error of eps * size / (2 sqrt(S)) bandwidths,
 // e^-R of it: where rows are many bandwidths long the factor grows with `near_growth` up to
 // `near_wide`, which keeps K within 1e-6 (float) whatever the bandwidth.
-// `touching`: packed coordinates are centred, scaled and rounded, so their differences carry an error
-// of eps * sqrt(size). Pairs with a distance below touching * sqrt(size) are recomputed in double from
-// the rows as the caller gave them; `touching_wide` where sqrt(size) exceeds `touching_length`.
+// `touching`: packed coordinates are centred, transformed and rounded, so their differences carry an
+// error of eps * sqrt(size). Pairs with a distance below touching * sqrt(size) are recomputed with what
+// rounding the coordinates left (float), or in double from the rows as the caller gave them (double);
+// `touching_wide` where sqrt(size) exceeds `touching_length`.
+// `coincident`: coordinates and their rests are good to 2^-48; closer pairs than this fraction of
+// sqrt(size) are recomputed from the rows in any case.
 template <class T>
 struct Trust;
 template <>
@@ -54,6 +57,7 @@ struct Trust<float> {
   static constexpr double touching = 2e-3;
   static constexpr double touching_wide = 2e-2;
   static constexpr double touching_length = 4.0;
+  static constexpr double coincident = 1e-9;
 };
 template <>
 struct Trust<double> {
@@ -63,6 +67,7 @@ struct Trust<double> {
   static constexpr double touching = 1e-5;
   static constexpr double touching_wide = 1e-5;
   static constexpr double touching_length = 4.0;
+  static constexpr double coincident = 1e-5;  // there are no rests
 };
 
 // Everything a tile needs. Coordinates are scaled by a power of two, so without rounding, to about a
@@ -84,6 +89,7 @@ struct Law {
   T touching;      // fractions of size(x) + size(z) for S, see Trust
   T touching_wide;
   T wide_size;  // from this size on, touching_wide
+  T coincident;
 
   // `direct`: whether Euclidean distances are summed from differences.
   Law(const KernelParams& kernel, bool direct) {
@@ -105,6 +111,7 @@ struct Law {
     touching = static_cast<T>(std::pow(Trust<T>::touching, p));
     touching_wide = static_cast<T>(std::pow(Trust<T>::touching_wide, p));
     wide_size = static_cast<T>(std::pow(Trust<T>::touching_length, p));
+    coincident = static_cast<T>(std::pow(Trust<T>::coincident, p));
   }
 
   // The fractions for a tile, from the largest size in it.

@@ -100,6 +100,11 @@ void GradientTile<T>::weights(std::int64_t panel, std::int64_t j0, std::int64_t 
   for (std::int64_t j = 0; j < block; j += lv_.tile_rows) {
     args.rows = centres_.row_panels.data() + (j0 + j) * depth_;
     args.row_sizes = centres_.row_sizes.data() + j0 + j;
+    // Other p sum the packed differences, so there a touching pair has to be taken out.
+    if (law_.norm == Norm::two && transform_.has_rest()) {
+      args.rows_rest = centres_.row_rest.data() + (j0 + j) * depth_;
+      args.lanes_rest = scratch.tile.rest.data() + panel * lanes_ * depth_;
+    }
     args.out = scratch.weights.data() + j * lanes_;
     if (law_.norm == Norm::two) {
       args.near_out = scratch.near_weights.data() + j * lanes_;
@@ -128,10 +133,20 @@ void GradientTile<T>::sum_products(std::int64_t panel, std::int64_t j0, std::int
     for (std::int64_t j = 0; j < block; ++j) {
       if (scratch.near_rows[static_cast<std::size_t>(j)] == 0) continue;
       const std::int64_t row = j0 + j;
-      lv_.near_gradient(centres_.row_panels.data() + row / lv_.tile_rows * lv_.tile_rows * depth_ +
-                            row % lv_.tile_rows,
-                        lv_.tile_rows, x, scratch.near_weights.data() + j * lanes_,
-                        coef[j * outputs_], depth_, sums);
+      const std::int64_t at = row / lv_.tile_rows * lv_.tile_rows * depth_ + row % lv_.tile_rows;
+      typename Level<T>::NearArgs args{};
+      args.z = centres_.row_panels.data() + at;
+      args.z_stride = lv_.tile_rows;
+      args.x = x;
+      if (transform_.has_rest()) {
+        args.z_rest = centres_.row_rest.data() + at;
+        args.x_rest = scratch.tile.rest.data() + panel * lanes_ * depth_;
+      }
+      args.weights = scratch.near_weights.data() + j * lanes_;
+      args.factor = coef[j * outputs_];
+      args.depth = depth_;
+      args.c = sums;
+      lv_.near_gradient(args);
     }
   }
 }

@@ -16,6 +16,8 @@ template <class T>
 struct TileArgs {
   const T* rows;                // row panel, depth x tile_rows
   const T* lanes;               // lane panel, depth x lanes
+  const T* rows_rest;           // what rounding left of the row panel's coordinates, or null
+  const T* lanes_rest;          // likewise
   const T* row_sizes;           // of each row, tile_rows of them (tile/panels.hpp)
   const T* lane_sizes;          // likewise, lanes of them
   T largest_size;               // of a row and a lane together, at least
@@ -70,9 +72,20 @@ struct Level {
   };
   void (*differences[kNorms])(const DifferenceArgs&, const Law<T>&);
 
-  // c[k * lanes + lane] -= factor * weights[lane] (x[k * lanes + lane] - z[k * z_stride])
-  void (*near_gradient)(const T* z, std::int64_t z_stride, const T* x, const T* weights, T factor,
-                        std::int64_t depth, T* c);
+  // c[k * lanes + lane] -= factor * weights[lane] (x[k * lanes + lane] - z[k * z_stride]), the rests
+  // of x and z included where there are any (both null or none).
+  struct NearArgs {
+    const T* z;
+    const T* z_rest;
+    std::int64_t z_stride;
+    const T* x;
+    const T* x_rest;
+    const T* weights;
+    T factor;
+    std::int64_t depth;
+    T* c;
+  };
+  void (*near_gradient)(const NearArgs& args);
 
   // Rows of a symmetric matrix off its diagonal, for one vector v and its product: with i < count rows
   // and j < length columns, sums_of_columns[j] += sum_i rows[i][j] v_of_rows[i] and

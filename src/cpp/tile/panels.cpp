@@ -76,6 +76,11 @@ PackedPoints<T> pack_points(const Source& points, const Law<T>& law, const Trans
   if (forms.rows) {
     packed.row_panels = Buffer<T>(padded_rows * depth);
     packed.row_sizes = Buffer<T>(padded_rows);
+    if (transform.has_rest()) {
+      packed.row_rest = Buffer<T>(padded_rows * depth);
+      std::fill(packed.row_rest.data() + (padded_rows - rows) * depth,
+                packed.row_rest.data() + padded_rows * depth, T(0));
+    }
     // Padding of the last panel; panels of points are filled below.
     const std::int64_t last = padded_rows - rows;
     std::fill(packed.row_panels.data() + last * depth,
@@ -86,6 +91,7 @@ PackedPoints<T> pack_points(const Source& points, const Law<T>& law, const Trans
   if (forms.lanes) {
     packed.lane_panels = Buffer<T>(panels * lanes * depth);
     packed.lane_sizes = Buffer<T>(panels * lanes);
+    if (transform.has_rest()) packed.lane_rest = Buffer<T>(panels * lanes * depth);
   }
   if (forms.by_column) {
     packed.columns = depth + 1;
@@ -94,13 +100,14 @@ PackedPoints<T> pack_points(const Source& points, const Law<T>& law, const Trans
   }
 
   struct Scratch {
-    Buffer<T> work;
+    Buffer<double> work;
     Buffer<T> panel;
+    Buffer<T> rest;
     Buffer<T> sizes;
   };
   const auto make_scratch = [&] {
-    return Scratch{Buffer<T>(transform.features() * lanes), Buffer<T>(depth * lanes),
-                   Buffer<T>(lanes)};
+    return Scratch{Buffer<double>(transform.work_size()), Buffer<T>(depth * lanes),
+                   Buffer<T>(transform.has_rest() ? depth * lanes : 0), Buffer<T>(lanes)};
   };
   const double operations = static_cast<double>(n) * static_cast<double>(transform.features()) *
                             (transform.full() ? 2.0 * static_cast<double>(depth) : 10.0);
@@ -110,7 +117,10 @@ PackedPoints<T> pack_points(const Source& points, const Law<T>& law, const Trans
         const std::int64_t count = std::min(lanes, n - first);
         T* panel = forms.lanes ? packed.lane_panels.data() + first * depth : scratch.panel.data();
         T* sizes = forms.lanes ? packed.lane_sizes.data() + first : scratch.sizes.data();
-        transform.lane_panel(points, first, scratch.work.data(), panel);
+        T* rest = nullptr;
+        if (transform.has_rest())
+          rest = forms.lanes ? packed.lane_rest.data() + first * depth : scratch.rest.data();
+        transform.lane_panel(points, first, scratch.work.data(), panel, rest);
         panel_sizes(law, transform, panel, count, sizes);
         for (std::int64_t lane = 0; lane < count; ++lane) {
           const std::int64_t i = first + lane;
@@ -118,6 +128,10 @@ PackedPoints<T> pack_points(const Source& points, const Law<T>& law, const Trans
             T* to = packed.row_panels.data() + i / rows * rows * depth + i % rows;
             for (std::int64_t k = 0; k < depth; ++k) to[k * rows] = panel[k * lanes + lane];
             packed.row_sizes[i] = sizes[lane];
+            if (rest != nullptr) {
+              T* rest_to = packed.row_rest.data() + i / rows * rows * depth + i % rows;
+              for (std::int64_t k = 0; k < depth; ++k) rest_to[k * rows] = rest[k * lanes + lane];
+            }
           }
           if (forms.by_column) {
             for (std::int64_t k = 0; k < depth; ++k)

@@ -26,6 +26,8 @@ struct PackedPoints {
   std::int64_t columns = 0;         // depth + 1 if by_column was asked for
   Buffer<T> row_panels;             // [panel][coordinate][point], tile_rows points a panel
   Buffer<T> lane_panels;            // [panel][coordinate][point], lanes points a panel
+  Buffer<T> row_rest;               // what rounding left, as row_panels; empty without rests
+  Buffer<T> lane_rest;              // likewise, as lane_panels
   Buffer<T> row_sizes;              // for row panels, padded
   Buffer<T> lane_sizes;             // for lane panels, padded
   std::vector<T> largest_in_rows;   // size in each row panel

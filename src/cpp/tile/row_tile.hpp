@@ -38,13 +38,15 @@ struct LaneTile {
   Buffer<T> points;         // [panel][coordinate][lane]
   Buffer<T> sizes;
   std::vector<T> largest;  // size in each lane panel
-  Buffer<T> work;
+  Buffer<T> rest;          // as points; empty without rests
+  Buffer<double> work;
 
   LaneTile(std::int64_t panel_count, const Transform<T>& transform)
       : points(panel_count * level<T>().lanes * transform.depth()),
         sizes(panel_count * level<T>().lanes),
         largest(static_cast<std::size_t>(panel_count)),
-        work(level<T>().lanes * transform.features()) {}
+        rest(transform.has_rest() ? points.size() : 0),
+        work(transform.work_size()) {}
 
   void pack(const Source& source, const Law<T>& law, const Transform<T>& transform,
             std::int64_t begin, std::int64_t end) {
@@ -54,7 +56,8 @@ struct LaneTile {
     panels = ceil_div(count, lanes);
     for (std::int64_t p = 0; p < panels; ++p) {
       T* panel = points.data() + p * lanes * transform.depth();
-      transform.lane_panel(source, begin + p * lanes, work.data(), panel);
+      T* panel_rest = transform.has_rest() ? rest.data() + p * lanes * transform.depth() : nullptr;
+      transform.lane_panel(source, begin + p * lanes, work.data(), panel, panel_rest);
       const std::int64_t valid = std::min(lanes, count - p * lanes);
       T* panel_size = sizes.data() + p * lanes;
       panel_sizes(law, transform, panel, valid, panel_size);

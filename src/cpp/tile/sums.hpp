@@ -103,16 +103,16 @@ void differences(const typename Level<T>::DifferenceArgs& args, const Law<T>& la
 }
 
 template <class T>
-void near_gradient(const T* z, std::int64_t z_stride, const T* x, const T* weights, T factor,
-                   std::int64_t depth, T* c) {
+void near_gradient(const typename Level<T>::NearArgs& args) {
   constexpr int width = Vec<T>::lanes;
-  Vec<T> w[kTileVectors];
-  for (int v = 0; v < kTileVectors; ++v) w[v] = broadcast<T>(factor) * load(weights + v * width);
-  for (std::int64_t k = 0; k < depth; ++k) {
-    const Vec<T> zk = broadcast<T>(z[k * z_stride]);
-    for (int v = 0; v < kTileVectors; ++v) {
-      T* p = c + k * kLanes<T> + v * width;
-      store(p, load(p) - w[v] * (load(x + k * kLanes<T> + v * width) - zk));
+  for (int v = 0; v < kTileVectors; ++v) {
+    const Vec<T> w = broadcast<T>(args.factor) * load(args.weights + v * width);
+    for (std::int64_t k = 0; k < args.depth; ++k) {
+      const std::int64_t at = k * kLanes<T> + v * width;
+      Vec<T> u = load(args.x + at) - broadcast<T>(args.z[k * args.z_stride]);
+      if (args.x_rest != nullptr)
+        u = u + (load(args.x_rest + at) - broadcast<T>(args.z_rest[k * args.z_stride]));
+      store(args.c + at, load(args.c + at) - w * u);
     }
   }
 }

@@ -90,11 +90,26 @@ __attribute__((noinline, cold)) void finish_repaired(const TileArgs<T>& args, co
       }
       alignas(64) T lane_s[width];
       store(lane_s, s);
-      const unsigned touching =
-          ~bits(s > broadcast<T>(law.touching_within(args.largest_size)) * sizes) &
-          ((1U << width) - 1U);
+      unsigned touching = ~bits(s > broadcast<T>(law.touching_within(args.largest_size)) * sizes) &
+                          ((1U << width) - 1U);
+      if (touching != 0 && args.rows_rest != nullptr) {
+        Vec<T> sum = broadcast<T>(T(0));
+        for (std::int64_t k = 0; k < args.depth; ++k) {
+          const std::int64_t row = k * kTileRows + r;
+          const std::int64_t lane = k * kLanes<T> + v * width;
+          const Vec<T> u = (broadcast<T>(args.rows[row]) - load(args.lanes + lane)) +
+                           (broadcast<T>(args.rows_rest[row]) - load(args.lanes_rest + lane));
+          sum = sum + coordinate_distance<N>(u, broadcast<T>(law.norm_power));
+        }
+        alignas(64) T exact[width];
+        store(exact, sum);
+        for (int lane = 0; lane < width; ++lane)
+          if (((touching >> lane) & 1U) != 0) lane_s[lane] = exact[lane];
+        touching &= ~bits(sum > broadcast<T>(law.coincident) * sizes);
+      }
       for (int lane = 0; lane < width; ++lane)
-        if ((touching >> lane) & 1U) lane_s[lane] = args.touch(args.context, r, v * width + lane);
+        if (((touching >> lane) & 1U) != 0)
+          lane_s[lane] = args.touch(args.context, r, v * width + lane);
       alignas(64) T values[width];
       store(values, finish<R, Weights>(load(lane_s), law));
       T* out = args.out + r * args.stride + v * width;

@@ -66,7 +66,7 @@ Transform<T>::Transform(const Law<T>& law, const Root& root, std::int64_t featur
   const Level<T>& lv = level<T>();
   const std::int64_t group = lv.tile_rows;
   root_.resize(static_cast<std::size_t>(features * depth_));
-  root_groups_ = Buffer<T>(round_up(depth_, group) * features);
+  root_groups_ = Buffer<double>(round_up(depth_, group) * features);
   root_groups_.clear();
   input_groups_ = Buffer<T>(round_up(features, group) * depth_);
   input_groups_.clear();
@@ -74,52 +74,66 @@ Transform<T>::Transform(const Law<T>& law, const Root& root, std::int64_t featur
     for (std::int64_t k = 0; k < depth_; ++k) {
       const double a = root.data[f * depth_ + k];
       root_[static_cast<std::size_t>(f * depth_ + k)] = law.scale * a;
-      root_groups_[(k / group * features + f) * group + k % group] = static_cast<T>(a);
+      root_groups_[(k / group * features + f) * group + k % group] = a;
       input_groups_[(f / group * depth_ + k) * group + f % group] = static_cast<T>(a);
     }
 }
 
 template <class T>
-void Transform<T>::lane_panel(const Source& points, std::int64_t first, T* work, T* panel) const {
-  const Level<T>& lv = level<T>();
-  const std::int64_t lanes = lv.lanes;
+void Transform<T>::lane_panel(const Source& points, std::int64_t first, double* work, T* panel,
+                              T* rest) const {
+  // In double a panel of the level has other lanes: as many panels as make the same points.
+  const Level<double>& wide = level<double>();
+  const std::int64_t lanes = level<T>().lanes;
+  const std::int64_t part = wide.lanes;
   const std::int64_t count = std::min(lanes, points.rows - first);
-  const bool full = this->full();
-  T* raw = full ? work : panel;
+  const bool is_full = full();
+  const auto place = [part](std::int64_t coordinates, std::int64_t k, std::int64_t lane) {
+    return (lane / part * coordinates + k) * part + lane % part;
+  };
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
     if (lane >= count) {
-      for (std::int64_t k = 0; k < features_; ++k) raw[k * lanes + lane] = T(0);
+      for (std::int64_t k = 0; k < features_; ++k) work[place(features_, k, lane)] = 0.0;
       continue;
     }
-    const double* centre = centre_.data();
-    const double* factors = factors_.data();
     double largest = 0.0;
-    const auto coordinate = [&](std::int64_t k, double value) {
-      if (plain_) return value * law_.scale;
-      return (value - centre[k]) * (full ? law_.scale : factors[k]);
-    };
     points.for_each_feature(first + lane, [&](std::int64_t k, double value) {
-      const double v = coordinate(k, value);
+      double v = value * law_.scale;
+      if (!plain_)
+        v = (value - centre_[static_cast<std::size_t>(k)]) *
+            (is_full ? law_.scale : factors_[static_cast<std::size_t>(k)]);
       largest = std::max(largest, std::abs(v));
-      raw[k * lanes + lane] = static_cast<T>(v);
+      work[place(features_, k, lane)] = v;
     });
     if (largest > kFarthest<T>) {
-      const double draw_in = kFarthest<T> / std::min(largest, std::numeric_limits<double>::max());
-      points.for_each_feature(first + lane, [&](std::int64_t k, double value) {
-        const double v = std::clamp(coordinate(k, value), -std::numeric_limits<double>::max(),
-                                    std::numeric_limits<double>::max());
-        raw[k * lanes + lane] = static_cast<T>(v * draw_in);
-      });
+      constexpr double most = std::numeric_limits<double>::max();
+      const double draw_in = kFarthest<T> / std::min(largest, most);
+      for (std::int64_t k = 0; k < features_; ++k) {
+        double& v = work[place(features_, k, lane)];
+        v = std::clamp(v, -most, most) * draw_in;
+      }
     }
   }
-  if (!full) return;
-  const std::int64_t group = lv.tile_rows;
-  std::fill(panel, panel + depth_ * lanes, T(0));
-  for (std::int64_t k = 0; k < depth_; k += group) {
-    const std::int64_t columns = std::min(group, depth_ - k);
-    lv.accumulate[columns](root_groups_.data() + k * features_, group, raw, features_,
-                           panel + k * lanes, lanes);
+  const double* from = work;
+  if (is_full) {
+    double* to = work + features_ * lanes;
+    std::fill(to, to + depth_ * lanes, 0.0);
+    const std::int64_t group = wide.tile_rows;
+    for (std::int64_t p = 0; p * part < count; ++p)
+      for (std::int64_t k = 0; k < depth_; k += group)
+        wide.accumulate[std::min(group, depth_ - k)](root_groups_.data() + k * features_, group,
+                                                     work + p * features_ * part, features_,
+                                                     to + (p * depth_ + k) * part, part);
+    from = to;
   }
+  for (std::int64_t k = 0; k < depth_; ++k)
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      const double v = from[place(depth_, k, lane)];
+      const T rounded = static_cast<T>(v);
+      panel[k * lanes + lane] = rounded;
+      if (rest != nullptr)
+        rest[k * lanes + lane] = static_cast<T>(v - static_cast<double>(rounded));
+    }
 }
 
 template <class T>

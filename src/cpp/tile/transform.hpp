@@ -55,9 +55,14 @@ class Transform {
     return gradient_factors_[static_cast<std::size_t>(k)];
   }
 
-  // Points first .. first + lanes of `points` as a lane panel (zeros beyond the last row).
-  // `work`: features x lanes numbers of scratch, used by a full root.
-  void lane_panel(const Source& points, std::int64_t first, T* work, T* panel) const;
+  // Whether rounding a coordinate leaves a rest worth keeping: float32, unless coordinates are plain.
+  bool has_rest() const { return sizeof(T) == 4 && !plain_; }
+
+  // Points first .. first + lanes of `points` as a lane panel (zeros beyond the last row), and what
+  // rounding left of its coordinates if `rest` is given. The transform is done in double: features
+  // that nearly cancel in x~ would leave nothing of it in float. `work`: work_size() numbers.
+  void lane_panel(const Source& points, std::int64_t first, double* work, T* panel, T* rest) const;
+  std::int64_t work_size() const { return (features_ + depth_) * level<T>().lanes; }
 
   // Exact S and, if `u` is given, the differences in panel coordinates (depth numbers) of a pair, in
   // double from the rows as given: for pairs whose packed coordinates have lost their difference.
@@ -79,8 +84,8 @@ class Transform {
   std::vector<double> root_;     // full: scale times A, row-major
   std::vector<T> weights_;
   std::vector<double> gradient_factors_;
-  Buffer<T> root_groups_;   // full: A, groups of tile_rows columns, [group][feature][column]
-  Buffer<T> input_groups_;  // full: A, groups of features, [group][column][feature]
+  Buffer<double> root_groups_;  // full: A, groups of tile_rows columns, [group][feature][column]
+  Buffer<T> input_groups_;      // full: A, groups of features, [group][column][feature]
 };
 
 }  // namespace fastrfm

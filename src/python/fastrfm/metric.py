@@ -26,8 +26,8 @@ Root = NDArray[np.float64] | None
 # How far a metric may be from symmetric or from semi-definite, relative to its largest entry or
 # eigenvalue, and still count as rounded: that of a product of d terms in its own precision.
 _ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
-# Eigenvalues below this fraction of the largest are rounding noise of the decomposition itself.
-_NOISE = 1e-15
+# Eigenvalues below d times this fraction of the largest are rounding noise of the decomposition.
+_NOISE = 4 * float(np.finfo(np.float64).eps)
 
 
 def root_of_metric(metric: Any, *, norm: float, n_features: int) -> Root:
@@ -94,7 +94,7 @@ def root_of_metric(metric: Any, *, norm: float, n_features: int) -> Root:
         )
     if norm == 2:
         return _equilibrated_root(M)
-    return _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=norm, tolerance=_NOISE)
+    return _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=norm)
 
 
 def metric_from_agop(G: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,7 +128,7 @@ def power_root(
         return A
     w, V = _eigh(M)
     w = np.clip(w, 0, None)
-    return _assemble(w**power, V, norm=norm, tolerance=max(rank_tolerance, _NOISE))
+    return _assemble(w**power, V, norm=norm, tolerance=rank_tolerance)
 
 
 def metric_of_root(root: Root) -> Metric:
@@ -156,7 +156,7 @@ def _equilibrated_root(M: NDArray[np.float64]) -> NDArray[np.float64]:
     live = scale > 0  # a feature of weight zero has no other entries either
     C = M[np.ix_(live, live)] / np.outer(scale[live], scale[live])
     w, V = _eigh(C)
-    part = _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=2, tolerance=_NOISE)
+    part = _assemble(np.sqrt(np.clip(w, 0, None)), V, norm=2)
     root = np.zeros((len(M), part.shape[1]))
     root[live] = scale[live, None] * part
     return root
@@ -168,10 +168,10 @@ def _square_root(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _assemble(
-    a: NDArray[np.float64], V: NDArray[np.float64], *, norm: float, tolerance: float
+    a: NDArray[np.float64], V: NDArray[np.float64], *, norm: float, tolerance: float = 0.0
 ) -> NDArray[np.float64]:
     """Root with singular values `a` (ascending) along the columns of `V`, the small ones cut."""
-    keep = a * a >= tolerance * a[-1] * a[-1]
+    keep = a * a >= max(tolerance, _NOISE * len(a)) * a[-1] * a[-1]
     keep[-1] = True  # the zero metric keeps one column, of zeros
     a, V = a[keep], V[:, keep]
     root = V * a if norm == 2 else (V * a) @ V.T
