@@ -152,6 +152,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     path.write_text("a,y\n1,2\n")
     with pytest.raises(DataError, match="there is no column 'z'; the columns are: a, y"):
         read_file(path, "z", folds=2)
+    path.write_text("a,y\n" + "1,2\n" * 4)
     with pytest.raises(DataError, match="'y' has fewer than two classes with 2 rows each"):
         read_file(path, "y", folds=2)
     path.write_text("y\n1\n")
@@ -222,3 +223,20 @@ def test_display_errors(fitted: Any) -> None:
     with pytest.raises(ValueError, match="feature_names has 2 entries for 30 features"):
         MetricDisplay.from_estimator(fitted, feature_names=["a", "b"])
     assert MetricDisplay.from_estimator(diagonal).metric.shape == (10, 10)
+
+
+def test_a_level_and_a_column_of_the_same_name(tmp_path: Path) -> None:
+    rows = ["color,color_red,y"]
+    rows += [f"{'red' if i % 3 else 'blue'},{i % 5},{i / 7}" for i in range(30)]
+    path = tmp_path / "colors.csv"
+    path.write_text("\n".join(rows))
+    data = read_file(path, "y", folds=2)
+    assert data.is_regression  # fractions are no classes, however few
+    assert len(set(data.feature_names)) == 3
+
+
+def test_few_rows_are_told_before_few_classes(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("x,y\n1,2\n")
+    with pytest.raises(DataError, match=r"1 usable rows; 5 folds need 10"):
+        read_file(path, "y", folds=5)

@@ -19,6 +19,11 @@ NEEDED = ("typer", "rich", "matplotlib")
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:] == ["info"]:  # what one looks at first should not need the extra
+        import fastrfm
+
+        sys.stdout.write(f"{fastrfm.show_config()!r}\n")
+        return
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         sys.stderr.write(

@@ -16,7 +16,7 @@ from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from fastrfm.demo import compare, figures
-from fastrfm.demo.data import DataSet, bundled_sets, read_file
+from fastrfm.demo.data import DataError, DataSet, bundled_sets, read_file
 from fastrfm.demo.findings import finding
 
 # On sets this small more threads gain little (digits on two idle cores, HistGradientBoosting:
@@ -65,7 +65,10 @@ def run_demo(options: DemoOptions, console: Console) -> None:
         for note in data.notes:
             console.print(f"{data.name}: {note}", highlight=False)
     # Before the work, not after it, should the folder turn out not to be writable.
-    options.output.mkdir(parents=True, exist_ok=True)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"the folder {options.output} cannot be made: {error}") from error
 
     table = _table(options)
     scores: dict[str, NDArray[np.float64]] = {}

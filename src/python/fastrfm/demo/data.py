@@ -89,7 +89,8 @@ def _bundled(
 def read_file(path: Path, target: str, *, folds: int) -> DataSet:
     """Read a table and make a task of it.
 
-    The target is a regression's where it is a number with many values, else it is a class.
+    The target is a regression's where it is a number with many values or with fractions, else it
+    is a class.
     Numbers are imputed by the median, all other columns are one-hot encoded.
 
     Raises
@@ -98,7 +99,11 @@ def read_file(path: Path, target: str, *, folds: int) -> DataSet:
         If the file or its target cannot be used.
     """
     table, notes = _readable(_read_table(path), target)
-    is_regression = _is_number(table[target]) and table[target].nunique() > MANY_VALUES
+    if len(table) < 2 * folds:
+        raise DataError(f"{path} has {len(table)} usable rows; {folds} folds need {2 * folds}")
+    is_regression = _is_number(table[target]) and (
+        table[target].nunique() > MANY_VALUES or bool((table[target] % 1 != 0).any())
+    )
     if not is_regression:
         counts = table[target].value_counts()
         rare = counts.index[counts < folds]
@@ -111,8 +116,15 @@ def read_file(path: Path, target: str, *, folds: int) -> DataSet:
         raise DataError(f"{path} has {len(table)} usable rows; {folds} folds need {2 * folds}")
     X, preprocessing = _columns(table.drop(columns=target))
     y = table[target].to_numpy(dtype=np.float64 if is_regression else str)
-    names = [str(name) for name in preprocessing.fit(X).get_feature_names_out()]
-    return DataSet(path.stem, X, y, is_regression, names, preprocessing, notes=notes)
+    preprocessing.fit(X)
+    try:
+        names = preprocessing.get_feature_names_out()
+    except ValueError:  # a level and a column that make the same name
+        preprocessing.verbose_feature_names_out = True
+        names = preprocessing.get_feature_names_out()
+    return DataSet(
+        path.stem, X, y, is_regression, list(map(str, names)), preprocessing, notes=notes
+    )
 
 
 def _read_table(path: Path) -> pd.DataFrame:

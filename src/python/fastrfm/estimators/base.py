@@ -143,7 +143,8 @@ class BaseRFM(ABC, BaseEstimator):
         ValueError
             For bad data or parameters.
         MemoryError
-            If the fit would need more than `memory_limit`; nothing has been allocated then.
+            If a solve would need more than `memory_limit`; its matrix has not been allocated
+            then.
         """
         with self._all_or_nothing():
             return self._fit(X, y, X_val, y_val)

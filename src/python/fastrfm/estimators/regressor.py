@@ -63,7 +63,9 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
     agop_samples : int, default=20_000
         Number of rows, drawn at random at each iteration, that the AGOP averages over.
     memory_limit : int, default=None
-        Bytes that a solve may take. A fit that would need more is refused.
+        Bytes that a solve may take. A fit that would need more is refused. The standardised
+        copy of `X`, the AGOP (64 MiB at most, and the square of the number of features) and
+        leave-one-out (256 columns) come on top.
     random_state : int or RandomState, default=None
         Draws the rows that are sampled: for validation, the AGOP, the median distance.
     verbose : int, default=0
