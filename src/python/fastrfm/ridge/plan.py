@@ -16,9 +16,9 @@ __all__ = ["SOLVERS", "Plan", "check_solver", "make_plan"]
 
 SOLVERS = ("auto", "cholesky", "pcg")
 # Below this many rows a Cholesky factorisation is as quick as the iterations that reach its
-# residual, and gives leave-one-out besides. Measured on 2 cores of an
-# AMD EPYC (Zen 5), float32, second metric of the recursion, to 1e-2 / to 1e-4 / Cholesky: elevators
-# 14,940 rows 1.6 / 2.8 / 9 s, pol 13,500 rows 1.2 / 2.7 / 4 s.
+# residual, and gives leave-one-out besides. Measured on 2 busy cores of an AMD EPYC (Zen 5),
+# float32, to 1e-2 / to 1e-4 / by Cholesky: pol, 13,500 rows, first metric 1.2 / 2.7 / 4.1 s;
+# elevators, 14,940 rows, third metric 1.6 / 2.8 / 19 s.
 CHOLESKY_ROWS = 6_000
 # Vectors of n x c float64 that CG holds at a time, and copies in the working dtype.
 _CG_VECTORS = 9
