@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fastrfm import _cpu
+from fastrfm.threads import one_blas_thread
 from fastrfm.validation import floating_dtype
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def gradient_sums(
         G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
     if root is not None and root.ndim == 2:
         # On one BLAS thread, so that the bits do not depend on their number.
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             AG = root @ G
             G = (AG * root).sum(axis=1) if diagonal else AG @ root.T
     # Centring subtracts; what should be zero may come out a rounding below it.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from threadpoolctl import threadpool_limits
 
+from fastrfm.threads import one_blas_thread
 from fastrfm.validation import check_finite
 
 __all__ = ["metric_from_agop", "metric_of_root", "power_root", "root_of_metric"]
@@ -140,7 +140,7 @@ def metric_of_root(root: Root) -> Metric:
 
 def _eigh(M: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Eigenvalues, ascending, and eigenvectors; the same bits for every number of BLAS threads."""
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         w, V = eigh((M + M.T) / 2)
     return w, V
 
