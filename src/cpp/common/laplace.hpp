@@ -1,10 +1,10 @@
 // The kernel's scalar mathematics, once, for every backend: plain numbers, SIMD vectors, CUDA.
 //
-//   K      = 2^(-decay R),  R = S^(q/p),  S = sum_k |u_k|^p   (Laplace: p = 2, q = 1)
-//   omega  = K R / S                                          (weight of a pair in the gradient)
-//   phi(u) = sign(u) |u|^(p-1), phi(0) = 0                    (per coordinate)
+//   K      = 2^-R,  R = decay S^(q/p),  S = sum_k weight_k |u_k|^p   (Laplace: p = 2, q = 1)
+//   omega  = K R / S                                     (weight of a pair in the gradient)
+//   phi(u) = sign(u) |u|^(p-1), phi(0) = 0               (per coordinate)
 //
-// in coordinates scaled as params.hpp says. At S <= cusp the pair contributes no gradient
+// in coordinates scaled as params.hpp says, where decay is 1 but for q/p other than 1 and 1/2. At S <= cusp the pair contributes no gradient
 // (DESIGN: the kernel has a cusp at D = 0), which also keeps a training row from seeing itself.
 // Source: Radhakrishnan, Beaglehole, Pandit, Belkin, Science 2024, doi 10.1126/science.adi5639,
 // generalised to ||.||_p and exponent q as in xRFM, arXiv 2508.10053.
@@ -31,13 +31,18 @@ FASTRFM_INLINE float square_root(float x) { return sqrtf(x); }
 FASTRFM_INLINE double square_root(double x) { return sqrt(x); }
 FASTRFM_INLINE float inverse_square_root(float x) { return 1.0F / sqrtf(x); }
 FASTRFM_INLINE double inverse_square_root(double x) { return 1.0 / sqrt(x); }
-// 2^(-decay r), decay given in two parts.
-FASTRFM_INLINE float decayed(float r, float decay, float rest) {
-  return exp2f(-(r * decay + r * rest));
+// The root of a positive number that is neither zero nor infinite, and its inverse.
+FASTRFM_INLINE void positive_roots(float x, float& root, float& inverse) {
+  root = sqrtf(x);
+  inverse = 1.0F / root;
 }
-FASTRFM_INLINE double decayed(double r, double decay, double rest) {
-  return exp2(-(r * decay + r * rest));
+FASTRFM_INLINE void positive_roots(double x, double& root, double& inverse) {
+  root = sqrt(x);
+  inverse = 1.0 / root;
 }
+// 2^-r for r >= 0.
+FASTRFM_INLINE float exp2_negative(float r) { return exp2f(-r); }
+FASTRFM_INLINE double exp2_negative(double r) { return exp2(-r); }
 FASTRFM_INLINE float positive_power(float x, float a) { return x > 0.0F ? powf(x, a) : 0.0F; }
 FASTRFM_INLINE double positive_power(double x, double a) { return x > 0.0 ? pow(x, a) : 0.0; }
 FASTRFM_INLINE float absolute(float x) { return fabsf(x); }
@@ -79,29 +84,41 @@ FASTRFM_INLINE V coordinate_gradient(V u, V p, V one) {
   }
 }
 
-// K from S.
-template <Radial R, class V>
-FASTRFM_INLINE V kernel_value(V s, V radial_power, V decay, V decay_rest) {
+// K from S. `Positive`: S is known to be neither zero nor infinite nor NaN.
+template <Radial R, bool Positive = false, class V>
+FASTRFM_INLINE V kernel_value(V s, V radial_power, V decay) {
   if constexpr (R == Radial::identity) {
-    return decayed(s, decay, decay_rest);
-  } else if constexpr (R == Radial::square_root) {
-    return decayed(square_root(s), decay, decay_rest);
+    return exp2_negative(s);
+  } else if constexpr (R == Radial::power) {
+    return exp2_negative(decay * positive_power(s, radial_power));
+  } else if constexpr (Positive) {
+    V root;
+    V inverse;
+    positive_roots(s, root, inverse);
+    return exp2_negative(root);
   } else {
-    return decayed(positive_power(s, radial_power), decay, decay_rest);
+    return exp2_negative(square_root(s));
   }
 }
 
-// omega from S; zero at the cusp.
-template <Radial R, class V>
-FASTRFM_INLINE V gradient_weight(V s, V radial_power, V decay, V decay_rest, V cusp) {
-  if constexpr (R == Radial::identity) {
-    return zero_unless_above(s, cusp, decayed(s, decay, decay_rest));
-  } else if constexpr (R == Radial::square_root) {
-    const V inverse = inverse_square_root(s);
-    return zero_unless_above(s, cusp, decayed(s * inverse, decay, decay_rest) * inverse);
+// omega from S; zero at the cusp. `Positive`: S is known to lie above it, and not to be infinite.
+template <Radial R, bool Positive = false, class V>
+FASTRFM_INLINE V gradient_weight(V s, V radial_power, V decay, V cusp) {
+  if constexpr (R == Radial::power) {
+    const V r = decay * positive_power(s, radial_power);
+    return zero_unless_above(s, cusp, exp2_negative(r) * (r / s));
+  } else if constexpr (Positive && R == Radial::identity) {
+    return exp2_negative(s);
+  } else if constexpr (Positive) {
+    V root;
+    V inverse;
+    positive_roots(s, root, inverse);
+    return exp2_negative(root) * inverse;
+  } else if constexpr (R == Radial::identity) {
+    return zero_unless_above(s, cusp, exp2_negative(s));
   } else {
-    const V r = positive_power(s, radial_power);
-    return zero_unless_above(s, cusp, decayed(r, decay, decay_rest) * (r / s));
+    const V inverse = inverse_square_root(s);
+    return zero_unless_above(s, cusp, exp2_negative(s * inverse) * inverse);
   }
 }
 

@@ -70,43 +70,61 @@ struct Trust<double> {
   static constexpr double coincident = 1e-5;  // there are no rests
 };
 
-// Everything a tile needs. Coordinates are scaled by a power of two, so without rounding, to about a
-// bandwidth: u = scale (x~ - z~), L' = scale L in [0.7, 1.5). Squares then neither overflow nor vanish
-// for data of any unit. With S = sum_k |u_k|^p and R = S^(q/p):
-//   K = exp(-R / L'^q) = 2^(-decay R),  and the gradient is
-//   -(q scale / L'^q) sum_j coef_j omega_j phi(u_j),  omega = K R / S,  phi(u) = sign(u)|u|^(p-1).
+// Everything a tile needs. Coordinates are scaled, u = scale (x~ - z~), to about a bandwidth: squares
+// then neither overflow nor vanish for data of any unit. With S = sum_k weight_k |u_k|^p and
+// R = decay S^(q/p), K = exp(-(D / L)^q) = 2^-R, and the gradient is
+//   -(q scale ln 2) sum_j coef_j omega_j weight phi(u_j),  omega = K R / S,  phi(u) = sign(u)|u|^(p-1).
+//
+// The scale and the weights are chosen so that `decay` is 1 and S or its root is the exponent itself:
+// the two commonest kinds of R then cost no multiplication, and no rounding of a factor. Coordinates
+// that are the caller's own (`plain`, see tile/transform.hpp) are scaled by a power of two, which
+// rounds nothing, and the rest of the factor goes into their weights.
 template <class T>
 struct Law {
   Norm norm;
   Radial radial;
+  bool plain;
   double scale;
-  double gradient_factor;
-  T norm_power;    // p
-  T radial_power;  // q / p
-  T decay;         // log2(e) / L'^q
-  T decay_rest;    // what its rounding left: K keeps its relative accuracy where it is small
-  T cusp;          // S at or below this contributes no gradient
-  T touching;      // fractions of size(x) + size(z) for S, see Trust
+  double weight_factor;    // of each coordinate's weight; 1 unless plain
+  double gradient_factor;  // -(q scale ln 2)
+  T norm_power;            // p
+  T radial_power;          // q / p
+  T decay;                 // Radial::power only; 1 for the others
+  T cusp;                  // S at or below this contributes no gradient
+  T touching;              // fractions of size(x) + size(z) for S, see Trust
   T touching_wide;
   T wide_size;  // from this size on, touching_wide
   T coincident;
 
-  // `direct`: whether Euclidean distances are summed from differences.
-  Law(const KernelParams& kernel, bool direct) {
+  // `full`: whether the root is a full matrix; `few`: at most kDirectCoordinates coordinates.
+  Law(const KernelParams& kernel, bool full, bool few) {
     const double p = kernel.norm;
     const double q = kernel.exponent;
     constexpr double log2e = 1.4426950408889634074;
-    norm = p == 1.0 ? Norm::one : p != 2.0 ? Norm::general : direct ? Norm::two_direct : Norm::two;
-    radial = q == p ? Radial::identity : (2.0 * q == p ? Radial::square_root : Radial::power);
-    scale = std::exp2(-std::round(std::log2(kernel.bandwidth)));
+    constexpr double ln2 = 0.69314718055994530942;
+    norm = p == 1.0             ? Norm::one
+           : p != 2.0           ? Norm::general
+           : (few && !full)     ? Norm::two_direct
+                                : Norm::two;
+    plain = !full && norm != Norm::two;
+    // A small q would need a scale far from a bandwidth; it keeps its factor.
+    const bool keeps_decay = (q != p && 2.0 * q != p) || (!plain && q < 0.5);
+    radial = keeps_decay ? Radial::power : (q == p ? Radial::identity : Radial::square_root);
+    // Lengths in this unit make R = S^(q/p); a factor keeps any unit near a bandwidth.
+    const double unit = std::pow(log2e, keeps_decay ? 1.0 : 1.0 / q);
+    scale = plain ? std::exp2(-std::round(std::log2(kernel.bandwidth))) : unit / kernel.bandwidth;
     const double bandwidth = scale * kernel.bandwidth;
     const double exact_decay = log2e / std::pow(bandwidth, q);
-    gradient_factor = -q * scale / std::pow(bandwidth, q);
+    weight_factor = 1.0;
+    decay = T(1);
+    if (radial == Radial::power)
+      decay = static_cast<T>(exact_decay);
+    else if (plain)
+      weight_factor = radial == Radial::identity ? exact_decay : exact_decay * exact_decay;
+    gradient_factor = -q * scale * ln2;
     norm_power = static_cast<T>(p);
     radial_power = static_cast<T>(q / p);
-    decay = static_cast<T>(exact_decay);
-    decay_rest = static_cast<T>(exact_decay - static_cast<double>(decay));
-    cusp = static_cast<T>(std::pow(bandwidth * kCuspDistance, p));
+    cusp = static_cast<T>(weight_factor * std::pow(bandwidth * kCuspDistance, p));
     // Sizes are |x|_p^p, so a fraction of the distance becomes its p-th power.
     touching = static_cast<T>(std::pow(Trust<T>::touching, p));
     touching_wide = static_cast<T>(std::pow(Trust<T>::touching_wide, p));

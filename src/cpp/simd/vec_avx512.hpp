@@ -124,8 +124,43 @@ FASTRFM_INLINE F square_root(F x) {
   const F held = min(max(x, broadcast(1e-36F)), broadcast(1e30F));
   return held * inverse_square_root(held);
 }
+// One Newton step for the root and one for its inverse, from the same residual.
+FASTRFM_INLINE void positive_roots(F x, F& root, F& inverse) {
+  const F r = {_mm512_rsqrt14_ps(x.v)};
+  const F y = x * r;
+  const F half_error = fma(broadcast(-0.5F) * y, r, broadcast(0.5F));
+  root = fma(y, half_error, y);
+  inverse = fma(r, half_error, r);
+}
 FASTRFM_INLINE D square_root(D x) { return {_mm512_sqrt_pd(x.v)}; }
 FASTRFM_INLINE D inverse_square_root(D x) { return broadcast(1.0) / square_root(x); }
+
+// 2^-t = 2^n 2^(j/16) 2^-g with t = -(n + j/16) + g, |g| <= 1/32: one permutation finds 2^(j/16), and
+// three terms are left of the polynomial. Within 1.5 ulp. See vec_math.hpp for what it promises.
+FASTRFM_INLINE F exp2_negative(F exponent) {
+  // Bits of 2^(j/16) less j << 19, which adding the rounded exponent's bits puts back.
+  const __m512i table = _mm512_setr_epi32(
+      0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3,
+      0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+      0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+      0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
+  const F limit = broadcast(126.0F);
+  const F t = min(exponent, limit);
+  // Numbers from 2^19 to 2^20 have a last bit of 1/16: adding 1.5 x 2^19 rounds to that, and leaves
+  // 16 n + j in the low bits.
+  const F round = broadcast(786432.0F);
+  const F rounded = round - t;
+  const F g = t + (rounded - round);
+  const __m512i bits = _mm512_castps_si512(rounded.v);
+  const __m512i base = _mm512_add_epi32(_mm512_permutexvar_epi32(bits, table),
+                                        _mm512_slli_epi32(bits, 19));
+  const F power = {_mm512_castsi512_ps(base)};
+  // (2^-g - 1) / g, near-minimax; 2^-0 is exactly 1.
+  const F p = fma(fma(broadcast(-0.0555054098F), g, broadcast(0.240233555F)), g,
+                  broadcast(-0.693147182F));
+  const F value = fma(power * g, p, power);
+  return {_mm512_maskz_mov_ps((t < limit).m, value.v)};
+}
 
 #include "vec_math.hpp"
 

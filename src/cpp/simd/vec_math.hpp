@@ -33,17 +33,22 @@ FASTRFM_INLINE Vec<T> exp2_parts(Vec<T> n, Vec<T> f) {
   return scale_by_power_of_two(fma(p, f, broadcast<T>(T(1))), n);
 }
 
-// 2^(-decay r) for r >= 0, decay in two parts; zero where that is below the smallest normal number,
-// so that no denormal slows what follows. A NaN counts as infinity (it comes from inf - inf in a
-// distance of overflowing coordinates).
+// 2^-t for t >= 0; zero where that is below the smallest normal number, so that no denormal slows
+// what follows. A NaN counts as infinity (it comes from inf - inf in a distance of overflowing
+// coordinates).
 template <class T>
-FASTRFM_INLINE Vec<T> decayed(Vec<T> r, Vec<T> decay, Vec<T> rest) {
+FASTRFM_INLINE Vec<T> exp2_negative(Vec<T> exponent) {
   const Vec<T> limit = broadcast<T>(-Exp2Polynomial<T>::lowest_exponent);
-  const Vec<T> t = min(r * decay, limit);
+  const Vec<T> t = min(exponent, limit);
   const Vec<T> n = nearest(t);
-  // The fraction from r itself: rounding t would cost K a relative error of t eps.
-  const Vec<T> f = fma(r, rest, fma(r, decay, -n));
-  return select(t < limit, exp2_parts<T>(-n, -f), broadcast<T>(T(0)));
+  return select(t < limit, exp2_parts<T>(-n, n - t), broadcast<T>(T(0)));
+}
+
+// The root of x and its inverse, for x neither zero, nor infinite, nor NaN.
+template <class T>
+FASTRFM_INLINE void positive_roots(Vec<T> x, Vec<T>& root, Vec<T>& inverse) {
+  inverse = inverse_square_root(x);
+  root = square_root(x);
 }
 
 // log2 of a mantissa m in [0.7, 1.5]: 2/ln 2 (z + z^3/3 + ...), z = (m-1)/(m+1), |z| <= 0.2.

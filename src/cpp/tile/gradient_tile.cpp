@@ -223,15 +223,14 @@ template <class T>
 double GradientTile<T>::weight(double s) const {
   const auto power = static_cast<double>(law_.radial_power);
   const auto decay = static_cast<double>(law_.decay);
-  const auto rest = static_cast<double>(law_.decay_rest);
   const auto cusp = static_cast<double>(law_.cusp);
   switch (law_.radial) {
     case Radial::identity:
-      return gradient_weight<Radial::identity>(s, power, decay, rest, cusp);
+      return gradient_weight<Radial::identity>(s, power, decay, cusp);
     case Radial::square_root:
-      return gradient_weight<Radial::square_root>(s, power, decay, rest, cusp);
+      return gradient_weight<Radial::square_root>(s, power, decay, cusp);
     default:
-      return gradient_weight<Radial::power>(s, power, decay, rest, cusp);
+      return gradient_weight<Radial::power>(s, power, decay, cusp);
   }
 }
 

@@ -51,15 +51,14 @@ FASTRFM_INLINE void difference_sums(const T* rows, const T* lanes, const T* weig
 }
 
 // K or omega from S.
-template <Radial R, bool Weights, class T>
+template <Radial R, bool Weights, bool Positive, class T>
 FASTRFM_INLINE Vec<T> finish(Vec<T> s, const Law<T>& law) {
   const Vec<T> power = broadcast<T>(law.radial_power);
   const Vec<T> decay = broadcast<T>(law.decay);
-  const Vec<T> rest = broadcast<T>(law.decay_rest);
   if constexpr (Weights) {
-    return gradient_weight<R>(s, power, decay, rest, broadcast<T>(law.cusp));
+    return gradient_weight<R, Positive>(s, power, decay, broadcast<T>(law.cusp));
   } else {
-    return kernel_value<R>(s, power, decay, rest);
+    return kernel_value<R, Positive>(s, power, decay);
   }
 }
 
@@ -88,10 +87,17 @@ __attribute__((noinline, cold)) void finish_repaired(const TileArgs<T>& args, co
           s = select(far, s, sum);
         }
       }
-      alignas(64) T lane_s[width];
-      store(lane_s, s);
       unsigned touching = ~bits(s > broadcast<T>(law.touching_within(args.largest_size)) * sizes) &
                           ((1U << width) - 1U);
+      T* out = args.out + r * args.stride + v * width;
+      if (near == 0 && touching == 0) {
+        store(out, finish<R, Weights, false>(s, law));
+        if constexpr (Weights && N == Norm::two)
+          store(args.near_out + r * args.stride + v * width, broadcast<T>(T(0)));
+        continue;
+      }
+      alignas(64) T lane_s[width];
+      store(lane_s, s);
       if (touching != 0 && args.rows_rest != nullptr) {
         Vec<T> sum = broadcast<T>(T(0));
         for (std::int64_t k = 0; k < args.depth; ++k) {
@@ -111,8 +117,7 @@ __attribute__((noinline, cold)) void finish_repaired(const TileArgs<T>& args, co
         if (((touching >> lane) & 1U) != 0)
           lane_s[lane] = args.touch(args.context, r, v * width + lane);
       alignas(64) T values[width];
-      store(values, finish<R, Weights>(load(lane_s), law));
-      T* out = args.out + r * args.stride + v * width;
+      store(values, finish<R, Weights, false>(load(lane_s), law));
       if constexpr (Weights && N == Norm::two) {
         T* near_out = args.near_out + r * args.stride + v * width;
         for (int lane = 0; lane < width; ++lane) {
@@ -139,29 +144,37 @@ void tile(const TileArgs<T>& args, const Law<T>& law) {
     difference_sums<N, T>(args.rows, args.lanes, args.coordinate_weights, args.depth,
                           broadcast<T>(law.norm_power), acc);
   }
-  // S in place of the products, and whether every pair can be trusted.
-  const Vec<T> trust = broadcast<T>(N == Norm::two ? law.near(args.largest_size)
-                                                   : law.touching_within(args.largest_size));
-  Vec<T> lane_sizes[kTileVectors];
+  // S in place of the products.
+  if constexpr (N == Norm::two) {
+    Vec<T> lane_sizes[kTileVectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < kTileVectors; ++v) lane_sizes[v] = load(args.lane_sizes + v * width);
-  auto trusted = trust > trust - broadcast<T>(T(1));  // all true
+    for (int v = 0; v < kTileVectors; ++v) lane_sizes[v] = load(args.lane_sizes + v * width);
 #pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) {
-    const Vec<T> row_size = broadcast<T>(args.row_sizes[r]);
+    for (int r = 0; r < kTileRows; ++r) {
+      const Vec<T> row_size = broadcast<T>(args.row_sizes[r]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kTileVectors; ++v) {
-      const Vec<T> sizes = row_size + lane_sizes[v];
-      if constexpr (N == Norm::two) acc[r][v] = fma(broadcast<T>(T(-2)), acc[r][v], sizes);
-      trusted = trusted & (acc[r][v] > trust * sizes);
+      for (int v = 0; v < kTileVectors; ++v)
+        acc[r][v] = fma(broadcast<T>(T(-2)), acc[r][v], row_size + lane_sizes[v]);
     }
   }
-  if (__builtin_expect(bits(trusted) == (1U << width) - 1U, 1)) {
+  // Can every pair be trusted? Nearly always the smallest S answers for all, held against the largest
+  // size; where sizes differ much each pair is held against its own.
+  const T trust = N == Norm::two ? law.near(args.largest_size)
+                                 : law.touching_within(args.largest_size);
+  const T enough = trust * args.largest_size;
+  Vec<T> least = acc[0][0];
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileVectors; ++v) least = min(least, acc[r][v]);
+  const auto above = least > broadcast<T>(Weights && enough < law.cusp ? law.cusp : enough);
+  // A size that is not finite makes no S a NaN unseen: the comparison with it fails.
+  if (__builtin_expect(bits(above) == (1U << width) - 1U && enough < std::numeric_limits<T>::max(), 1)) {
 #pragma GCC unroll 16
     for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < kTileVectors; ++v)
-        store(args.out + r * args.stride + v * width, finish<R, Weights>(acc[r][v], law));
+        store(args.out + r * args.stride + v * width, finish<R, Weights, true>(acc[r][v], law));
     return;
   }
   alignas(64) T s_tile[kTileRows * kLanes<T>];

@@ -14,10 +14,10 @@ namespace {
 // Rows that the central point is taken from: its exact place does not matter.
 constexpr std::int64_t kCentralRows = 256;
 
-// Coordinates beyond this many bandwidths are drawn in, the row as a whole, so that their squares
-// and products stay finite. Pairs that this could affect have a kernel of zero or are recomputed.
+// Coordinates beyond this many bandwidths are drawn in, the row as a whole, so that their squares,
+// the sums of many of them and their products stay finite. Pairs that this could affect have a kernel of zero or are recomputed.
 template <class T>
-constexpr double kFarthest = sizeof(T) == 4 ? 1e18 : 1e150;
+constexpr double kFarthest = sizeof(T) == 4 ? 1e15 : 1e140;
 
 }  // namespace
 
@@ -44,7 +44,7 @@ Transform<T>::Transform(const Law<T>& law, const Root& root, std::int64_t featur
                         std::vector<double> centre)
     : law_(law),
       kind_(root.kind),
-      plain_(root.kind != Root::Kind::full && law.norm != Norm::two),
+      plain_(law.plain),
       features_(features),
       depth_(root.kind == Root::Kind::full ? root.rank : features),
       centre_(std::move(centre)) {
@@ -57,7 +57,7 @@ Transform<T>::Transform(const Law<T>& law, const Root& root, std::int64_t featur
       const double a = kind_ == Root::Kind::diagonal ? root.data[k] : 1.0;
       factors_[k] *= a;
       // Input space: the root once more. Plain coordinates: phi(a u) = a^(p-1) phi(u), so a^p.
-      const double weight = std::pow(a, p);
+      const double weight = law.weight_factor * std::pow(a, p);
       gradient_factors_[k] *= plain_ ? weight : a;
       if (plain_) weights_[k] = static_cast<T>(weight);
     }
@@ -185,7 +185,7 @@ double Transform<T>::exact_pair(const Source& x, std::int64_t i, const Source& z
         sum += coordinate_distance<Norm::general>(transformed[k], p);
       break;
   }
-  return sum;
+  return law_.weight_factor * sum;
 }
 
 template <class T>

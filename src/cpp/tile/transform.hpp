@@ -2,11 +2,11 @@
 //
 // `root` is the square root A of the metric M = A A^T: none (identity), a diagonal, or d x k.
 // Centring changes no distance and keeps |x|^2 + |z|^2 - 2 x.z from cancelling for data far from
-// the origin; `scale` is the law's power of two (common/params.hpp).
+// the origin; `scale` is the law's (common/params.hpp).
 //
 // Where the differences themselves are summed (p != 2, or few coordinates: Norm::two_direct) and the
-// root is the identity or diagonal, the coordinates stay as given but for the scale
-// ("plain"), and the root goes into weights: S = sum_k weight_k |u_k|^p. The difference of two given numbers is
+// root is the identity or diagonal, the coordinates stay as given but for a scale that is a power of
+// two ("plain"), and the root goes into weights: S = sum_k weight_k |u_k|^p. The difference of two given numbers is
 // correctly rounded, so no distance cancels, and phi(u), which jumps (p = 1) or diverges (p < 1) at zero, never sees a wrong
 // sign of a near-tie.
 #pragma once
@@ -36,7 +36,7 @@ std::vector<double> central_point(const Source& points);
 // The law of a kernel for points under a root.
 template <class T>
 Law<T> law_for(const KernelParams& kernel, const Root& root, std::int64_t features) {
-  return Law<T>(kernel, root.kind != Root::Kind::full && features <= kDirectCoordinates);
+  return Law<T>(kernel, root.kind == Root::Kind::full, features <= kDirectCoordinates);
 }
 
 template <class T>
