@@ -67,7 +67,7 @@ def test_preconditioner_pays() -> None:
     def product(V: Array) -> Array:
         return A @ V
 
-    precondition = NystromPreconditioner(X, kernel, None, 1e-3, 150)
+    precondition = NystromPreconditioner(X, kernel, None, 1e-3, 150, np.dtype(np.float64))
     with_it = pcg(product, Y, precondition, tol=1e-6)
     without = pcg(product, Y, lambda R: R.copy(), tol=1e-6)
     assert with_it.residual <= 1e-6

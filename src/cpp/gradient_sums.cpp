@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <vector>
 
 #include "common/parallel.hpp"
 #include "tile/gradient_tile.hpp"
+#include "tile/outer_products.hpp"
 
 namespace fastrfm {
 namespace {
@@ -14,66 +14,6 @@ namespace {
 // Gradients of a chunk of rows wait here for their outer products. Large enough for some dozens of
 // tasks, small enough never to matter; the size may not depend on the number of threads.
 constexpr std::int64_t kChunkBytes = 64 << 20;
-// Rows summed in working precision before they are added in double.
-constexpr std::int64_t kSumDepth = 512;
-
-// A chunk of gradients as lane panels over coordinates: [coordinate panel][row][coordinate], rows
-// being (point, output) pairs, so that both operands of the outer product read straight through.
-template <class T>
-struct Chunk {
-  std::int64_t depth;
-  std::int64_t lanes;
-  std::int64_t rows;  // capacity
-  Buffer<T> values;
-
-  Chunk(std::int64_t coordinates, std::int64_t capacity)
-      : depth(coordinates),
-        lanes(level<T>().lanes),
-        rows(capacity),
-        values(ceil_div(coordinates, lanes) * lanes * capacity) {
-    values.clear();  // the coordinates that pad the last panel stay zero
-  }
-  T* row(std::int64_t panel, std::int64_t r) { return values.data() + (panel * rows + r) * lanes; }
-
-  // One panel of points' gradients g[k * lanes + point] into rows first ...
-  void put(const T* g, std::int64_t first) {
-    for (std::int64_t k = 0; k < depth; ++k) {
-      T* to = row(k / lanes, first) + k % lanes;
-      for (std::int64_t point = 0; point < lanes; ++point) to[point * lanes] = g[k * lanes + point];
-    }
-  }
-};
-
-// sums += chunk^T chunk over its first `used` rows, upper blocks only.
-template <class T>
-void add_outer_products(Chunk<T>& chunk, std::int64_t used, double* sums, Interrupt& interrupt) {
-  const Level<T>& lv = level<T>();
-  const std::int64_t lanes = lv.lanes;
-  const std::int64_t k_count = chunk.depth;
-  // Groups of coordinates for the outer product's first operand: they must not straddle a panel.
-  const std::int64_t group = std::gcd<std::int64_t>(lanes, 8) > lv.tile_rows
-                                 ? std::gcd<std::int64_t>(lanes, 4)
-                                 : std::gcd<std::int64_t>(lanes, 8);
-  const std::int64_t groups = ceil_div(k_count, group);
-  const double operations =
-      static_cast<double>(k_count) * static_cast<double>(k_count) * static_cast<double>(used);
-  parallel_tasks(groups, operations, interrupt, [&](std::int64_t a) {
-    std::vector<T> tile(static_cast<std::size_t>(group * lanes));
-    const std::int64_t first = a * group;
-    const std::int64_t count = std::min(group, k_count - first);
-    for (std::int64_t b = first / lanes; b * lanes < k_count; ++b)
-      for (std::int64_t r = 0; r < used; r += kSumDepth) {
-        std::fill(tile.begin(), tile.end(), T(0));
-        lv.accumulate[group](chunk.row(first / lanes, r) + first % lanes, lanes, chunk.row(b, r),
-                             std::min(kSumDepth, used - r), tile.data(), lanes);
-        const std::int64_t columns = std::min(lanes, k_count - b * lanes);
-        for (std::int64_t i = 0; i < count; ++i)
-          for (std::int64_t j = 0; j < columns; ++j)
-            sums[(first + i) * k_count + b * lanes + j] +=
-                static_cast<double>(tile[static_cast<std::size_t>(i * lanes + j)]);
-      }
-  });
-}
 
 // Per panel of coordinates: squares (diagonal form) and, for each output, plain sums.
 template <class T>

@@ -25,4 +25,9 @@ struct KernelMatmulArgs {
 template <class T>
 void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt);
 
+// The same for Z = X (`args.z` is not read) from one triangle's evaluations: K is symmetric, so a
+// block off its diagonal serves its rows and its columns.
+template <class T>
+void kernel_matmul_symmetric(const KernelMatmulArgs<T>& args, Interrupt& interrupt);
+
 }  // namespace fastrfm

@@ -6,16 +6,10 @@
 
 #include "common/parallel.hpp"
 #include "tile/packed_layout.hpp"
-#include "tile/panels.hpp"
-#include "tile/touch.hpp"
+#include "tile/value_block.hpp"
 
 namespace fastrfm {
 namespace {
-
-// A block of K is computed here and then written out in long runs: 384 x 384 float32 is 576 KiB,
-// inside a core's L2; a multiple of every level's tile (12, 6, 4 rows; 32, 16, 8, 4 lanes).
-template <class T>
-constexpr std::int64_t kBlock = sizeof(T) == 4 ? 384 : 192;
 
 // The stored part of one row of the output: entries [low, high) at base[entry].
 template <class T>
@@ -28,6 +22,7 @@ struct Run {
 // Full n x m output.
 template <class T>
 struct FullOutput {
+  static constexpr bool kRowsHoldAll = true;  // a block on the diagonal needs no mirroring
   T* out;
   std::int64_t columns;
   bool symmetric;
@@ -38,6 +33,7 @@ struct FullOutput {
 // Rectangular full packed lower triangle (tile/packed_layout.hpp).
 template <class T>
 struct PackedOutput {
+  static constexpr bool kRowsHoldAll = false;
   T* out;
   PackedLayout layout;
   PackedOutput(T* array, std::int64_t size) : out(array), layout(size) {}
@@ -52,12 +48,6 @@ struct PackedOutput {
 };
 
 template <class T>
-struct Block {
-  std::int64_t row_begin, row_end;  // points
-  std::int64_t lane_begin, lane_end;
-};
-
-template <class T>
 void write_run(const Level<T>& lv, const Run<T>& run, const T* values, std::int64_t begin,
                std::int64_t end) {
   const std::int64_t low = std::max(begin, run.low);
@@ -65,112 +55,115 @@ void write_run(const Level<T>& lv, const Run<T>& run, const T* values, std::int6
   if (low < high) lv.copy_out(run.base + low, values + (low - begin), high - low);
 }
 
-template <class T>
-class Filler {
+// Writes finished blocks to the output, a few runs at a time between the tiles of the next block, so
+// that memory takes them in while the core computes. One thread's; the last block is written when it
+// goes.
+template <class T, class Output>
+class Writer {
  public:
-  Filler(const Law<T>& law, const Transform<T>& transform, const Source& x, const Source& z,
-         const PackedPoints<T>& rows, const PackedPoints<T>& lanes, bool symmetric)
+  Writer(const Output& output, bool symmetric)
       : lv_(level<T>()),
-        law_(law),
-        transform_(transform),
-        x_(x),
-        z_(z),
-        rows_(rows),
-        lanes_(lanes),
-        symmetric_(symmetric) {}
+        output_(output),
+        symmetric_(symmetric),
+        values_{Buffer<T>(kBlock<T> * kBlock<T>), Buffer<T>(kBlock<T> * kBlock<T>)},
+        strip_(lv_.transpose_width * kBlock<T>) {}
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  ~Writer() { finish(); }
 
-  double operations(std::int64_t n, std::int64_t m) const {
-    return static_cast<double>(n) * static_cast<double>(m) * law_.operations(rows_.depth);
+  // Where the next block is to be computed, in `tiles` steps.
+  T* next(std::int64_t tiles) {
+    runs_a_step_ = ceil_div(runs(), std::max<std::int64_t>(tiles, 1));
+    return values_[1 - waiting_].data();
   }
 
-  struct Scratch {
-    Buffer<T> values{kBlock<T> * kBlock<T>};
-    Buffer<T> strip{16 * kBlock<T>};
-    std::vector<double> work;
-  };
+  // Some runs of the block that waits.
+  void step() {
+    for (std::int64_t run = 0; run < runs_a_step_ && !done(); ++run) write_one();
+  }
 
-  template <class Output>
-  void fill(const Block<T>& block, const Output& output, Scratch& scratch, Interrupt& interrupt,
-            bool calling_thread) const {
-    if (!compute(block, scratch, interrupt, calling_thread)) return;
+  // `block` has been computed at next(); the one that waited is written to its end.
+  void put(const Block& block) {
+    finish();
+    waiting_ = 1 - waiting_;
+    block_ = block;
+    row_ = block.row_begin;
     const bool diagonal = symmetric_ && block.row_begin == block.lane_begin;
-    T* values = scratch.values.data();
     if (diagonal) {
       // Both triangles were computed; taking one makes symmetry exact by construction.
-      for (std::int64_t r = 1; r < block.row_end - block.row_begin; ++r)
+      T* values = values_[waiting_].data();
+      for (std::int64_t r = 1; r < block.rows(); ++r)
         for (std::int64_t s = 0; s < r; ++s) values[r * kBlock<T> + s] = values[s * kBlock<T> + r];
     }
-    for (std::int64_t r = block.row_begin; r < block.row_end; ++r)
-      write_run(lv_, output.row(r), values + (r - block.row_begin) * kBlock<T>, block.lane_begin,
-                block.lane_end);
-    if (symmetric_ && !(diagonal && is_full(output))) mirror(block, output, scratch);
+    const bool mirrors = symmetric_ && !(diagonal && Output::kRowsHoldAll);
+    mirrored_ = mirrors ? block.lane_begin : block.lane_end;
+  }
+
+  std::vector<double> work;
+
+ private:
+  bool done() const { return row_ >= block_.row_end && mirrored_ >= block_.lane_end; }
+  std::int64_t runs() const { return (block_.row_end - row_) + (block_.lane_end - mirrored_); }
+
+  void finish() {
+    while (!done()) write_one();
     lv_.copy_fence();
   }
 
- private:
-  static bool is_full(const FullOutput<T>&) { return true; }
-  static bool is_full(const PackedOutput<T>&) { return false; }
-
-  // The block's values into scratch, rows kBlock apart. False if interrupted.
-  bool compute(const Block<T>& block, Scratch& scratch, Interrupt& interrupt,
-               bool calling_thread) const {
-    const auto tile = lv_.values[static_cast<int>(law_.norm)][static_cast<int>(law_.radial)];
-    Touch<T> touch{transform_, x_, z_, 0, 0, scratch.work};
-    TileArgs<T> args{};
-    args.depth = rows_.depth;
-    args.coordinate_weights = transform_.coordinate_weights();
-    args.stride = kBlock<T>;
-    args.touch = Touch<T>::exact;
-    args.context = &touch;
-    for (std::int64_t j = block.lane_begin; j < block.lane_end; j += lv_.lanes) {
-      if (interrupt.poll(calling_thread)) return false;
-      args.lanes = lanes_.lane_panels.data() + j * lanes_.depth;
-      args.lane_sizes = lanes_.lane_sizes.data() + j;
-      touch.first_z = j;
-      for (std::int64_t i = block.row_begin; i < block.row_end; i += lv_.tile_rows) {
-        args.rows = rows_.row_panels.data() + i * rows_.depth;
-        args.row_sizes = rows_.row_sizes.data() + i;
-        if (transform_.has_rest()) {
-          args.rows_rest = rows_.row_rest.data() + i * rows_.depth;
-          args.lanes_rest = lanes_.lane_rest.data() + j * lanes_.depth;
-        }
-        args.out =
-            scratch.values.data() + (i - block.row_begin) * kBlock<T> + (j - block.lane_begin);
-        args.largest_size = rows_.largest_in_rows[static_cast<std::size_t>(i / lv_.tile_rows)] +
-                            lanes_.largest_in_lanes[static_cast<std::size_t>(j / lv_.lanes)];
-        touch.first_x = i;
-        tile(args, law_);
-      }
+  // One run of a row, or one of the transpose, in turn.
+  void write_one() {
+    const T* values = values_[waiting_].data();
+    if (row_ < block_.row_end) {
+      write_run(lv_, output_.row(row_), values + (row_ - block_.row_begin) * kBlock<T>,
+                block_.lane_begin, block_.lane_end);
+      ++row_;
+      return;
     }
-    return true;
-  }
-
-  // The block's transpose, a strip of columns at a time.
-  template <class Output>
-  void mirror(const Block<T>& block, const Output& output, Scratch& scratch) const {
     const std::int64_t width = lv_.transpose_width;
-    for (std::int64_t s = block.lane_begin; s < block.lane_end; s += width) {
-      const std::int64_t last = std::min(s + width, block.lane_end) - 1;
-      const Run<T> longest = output.mirrored(last);
-      if (longest.low >= longest.high) continue;
-      for (std::int64_t r = 0; r < block.row_end - block.row_begin; r += width)
-        lv_.transpose(scratch.values.data() + r * kBlock<T> + (s - block.lane_begin), kBlock<T>,
-                      scratch.strip.data() + r, kBlock<T>);
-      for (std::int64_t t = s; t <= last; ++t)
-        write_run(lv_, output.mirrored(t), scratch.strip.data() + (t - s) * kBlock<T>,
-                  block.row_begin, block.row_end);
+    const std::int64_t s = mirrored_ - block_.lane_begin;
+    const Run<T> run = output_.mirrored(mirrored_);
+    if (s % width == 0) {
+      // A strip of columns is transposed at once, unless none of it is stored.
+      const std::int64_t last = std::min(mirrored_ + width, block_.lane_end) - 1;
+      const Run<T> longest = output_.mirrored(last);
+      if (longest.low >= longest.high) {
+        mirrored_ = last + 1;
+        return;
+      }
+      for (std::int64_t r = 0; r < block_.rows(); r += width)
+        lv_.transpose(values + r * kBlock<T> + s, kBlock<T>, strip_.data() + r, kBlock<T>);
     }
+    write_run(lv_, run, strip_.data() + s % width * kBlock<T>, block_.row_begin, block_.row_end);
+    ++mirrored_;
   }
 
   const Level<T>& lv_;
-  const Law<T>& law_;
-  const Transform<T>& transform_;
-  const Source& x_;
-  const Source& z_;
-  const PackedPoints<T>& rows_;
-  const PackedPoints<T>& lanes_;
+  Output output_;
   bool symmetric_;
+  Buffer<T> values_[2];
+  Buffer<T> strip_;
+  int waiting_ = 0;
+  Block block_{0, 0, 0, 0};
+  std::int64_t row_ = 0;       // next row to write
+  std::int64_t mirrored_ = 0;  // next column to write as a row
+  std::int64_t runs_a_step_ = 0;
 };
+
+// All blocks, into `output`.
+template <class T, class Output>
+void fill(const ValueBlock<T>& values, const std::vector<Block>& blocks, const Output& output,
+          bool symmetric, double pairs, Interrupt& interrupt) {
+  parallel_tasks(
+      static_cast<std::int64_t>(blocks.size()), values.operations(pairs), interrupt,
+      [&] { return Writer<T, Output>(output, symmetric); },
+      [&](std::int64_t task, Writer<T, Output>& writer, bool calling_thread) {
+        const Block& block = blocks[static_cast<std::size_t>(task)];
+        T* to = writer.next(values.tiles(block));
+        if (values.compute(block, to, writer.work, interrupt, calling_thread,
+                           [&] { writer.step(); }))
+          writer.put(block);
+      });
+}
 
 template <class T>
 void fill_symmetric(const KernelMatrixArgs<T>& args, bool packed, Interrupt& interrupt) {
@@ -178,23 +171,17 @@ void fill_symmetric(const KernelMatrixArgs<T>& args, bool packed, Interrupt& int
   const Transform<T> transform(law, args.root, args.x.features, central_point(args.x));
   const PackedPoints<T> points =
       pack_points(args.x, law, transform, {true, true, false}, interrupt);
-  const Filler<T> filler(law, transform, args.x, args.x, points, points, true);
+  const ValueBlock<T> values(law, transform, args.x, args.x, points, points);
   const std::int64_t n = args.x.rows;
-  std::vector<Block<T>> blocks;
+  std::vector<Block> blocks;
   for (std::int64_t i = 0; i < n; i += kBlock<T>)
     for (std::int64_t j = i; j < n; j += kBlock<T>)
       blocks.push_back({i, std::min(i + kBlock<T>, n), j, std::min(j + kBlock<T>, n)});
-  using Scratch = typename Filler<T>::Scratch;
-  parallel_tasks(
-      static_cast<std::int64_t>(blocks.size()), filler.operations(n, n) / 2, interrupt,
-      [] { return Scratch{}; },
-      [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
-        const Block<T>& block = blocks[static_cast<std::size_t>(task)];
-        if (packed)
-          filler.fill(block, PackedOutput<T>(args.out, n), scratch, interrupt, calling_thread);
-        else
-          filler.fill(block, FullOutput<T>{args.out, n, true}, scratch, interrupt, calling_thread);
-      });
+  const double pairs = 0.5 * static_cast<double>(n) * static_cast<double>(n);
+  if (packed)
+    fill(values, blocks, PackedOutput<T>(args.out, n), true, pairs, interrupt);
+  else
+    fill(values, blocks, FullOutput<T>{args.out, n, true}, true, pairs, interrupt);
 }
 
 }  // namespace
@@ -206,19 +193,15 @@ void kernel_matrix(const KernelMatrixArgs<T>& args, Interrupt& interrupt) {
   const PackedPoints<T> rows = pack_points(args.x, law, transform, {true, false, false}, interrupt);
   const PackedPoints<T> lanes =
       pack_points(args.z, law, transform, {false, true, false}, interrupt);
-  const Filler<T> filler(law, transform, args.x, args.z, rows, lanes, false);
+  const ValueBlock<T> values(law, transform, args.x, args.z, rows, lanes);
   const std::int64_t n = args.x.rows;
   const std::int64_t m = args.z.rows;
-  const std::int64_t across = ceil_div(m, kBlock<T>);
-  using Scratch = typename Filler<T>::Scratch;
-  parallel_tasks(
-      ceil_div(n, kBlock<T>) * across, filler.operations(n, m), interrupt, [] { return Scratch{}; },
-      [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
-        const std::int64_t i = task / across * kBlock<T>;
-        const std::int64_t j = task % across * kBlock<T>;
-        const Block<T> block{i, std::min(i + kBlock<T>, n), j, std::min(j + kBlock<T>, m)};
-        filler.fill(block, FullOutput<T>{args.out, m, false}, scratch, interrupt, calling_thread);
-      });
+  std::vector<Block> blocks;
+  for (std::int64_t i = 0; i < n; i += kBlock<T>)
+    for (std::int64_t j = 0; j < m; j += kBlock<T>)
+      blocks.push_back({i, std::min(i + kBlock<T>, n), j, std::min(j + kBlock<T>, m)});
+  fill(values, blocks, FullOutput<T>{args.out, m, false}, false,
+       static_cast<double>(n) * static_cast<double>(m), interrupt);
 }
 
 template <class T>

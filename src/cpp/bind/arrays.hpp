@@ -47,6 +47,13 @@ inline Source points(const py::array& array) {
   return source;
 }
 
+// Whether two sources are the same rows of the same array.
+inline bool same(const Source& a, const Source& b) {
+  return a.data == b.data && a.element == b.element && a.rows == b.rows &&
+         a.features == b.features && a.row_stride == b.row_stride &&
+         a.feature_stride == b.feature_stride;
+}
+
 // C-contiguous numbers of exactly type T.
 template <class T>
 const T* contiguous(const py::array& array, const char* what) {

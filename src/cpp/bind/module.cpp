@@ -6,6 +6,7 @@ PYBIND11_MODULE(_cpu, module) {
   fastrfm::bind::register_kernel_matrix(module);
   fastrfm::bind::register_kernel_matmul(module);
   fastrfm::bind::register_packed_matmul(module);
+  fastrfm::bind::register_landmarks(module);
   fastrfm::bind::register_gradients(module);
   fastrfm::bind::register_gradient_sums(module);
 }

@@ -10,6 +10,7 @@ void register_kernel_matmul(pybind11::module_& module);
 void register_gradients(pybind11::module_& module);
 void register_gradient_sums(pybind11::module_& module);
 void register_packed_matmul(pybind11::module_& module);
+void register_landmarks(pybind11::module_& module);
 void register_machine(pybind11::module_& module);
 
 }  // namespace fastrfm::bind

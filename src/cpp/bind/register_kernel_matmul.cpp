@@ -18,7 +18,12 @@ void call(const py::array& x, const py::array& z, const py::array& v, const py::
   args.v = contiguous<T>(v, "V must be C-contiguous, of out's dtype");
   args.outputs = v.shape(1);
   args.out = writable<T>(out, args.x.rows * args.outputs, "out must be C-contiguous (n, c)");
-  run([&](Interrupt& interrupt) { kernel_matmul(args, interrupt); });
+  run([&](Interrupt& interrupt) {
+    if (same(args.x, args.z))
+      kernel_matmul_symmetric(args, interrupt);
+    else
+      kernel_matmul(args, interrupt);
+  });
 }
 
 }  // namespace
@@ -35,7 +40,7 @@ void register_kernel_matmul(py::module_& module) {
       },
       py::arg("X"), py::arg("Z"), py::arg("V"), py::arg("root").none(true), py::arg("norm"),
       py::arg("exponent"), py::arg("bandwidth"), py::arg("out"),
-      "Fill out (n, c) with K(X, Z) V without forming K.");
+      "Fill out (n, c) with K(X, Z) V without forming K; Z the array X: from one triangle.");
 }
 
 }  // namespace fastrfm::bind

@@ -48,6 +48,7 @@ void parallel_tasks(std::int64_t tasks, double operations, Interrupt& interrupt,
     } catch (...) {
       if (!failed.exchange(true)) failure = std::current_exception();
       next.store(tasks, std::memory_order_relaxed);
+      interrupt.stop();  // a task may be waiting for this one
     }
   };
   const double worth = std::min(static_cast<double>(tasks), operations / kOperationsPerThread);

@@ -102,10 +102,10 @@ struct Law {
     const double q = kernel.exponent;
     constexpr double log2e = 1.4426950408889634074;
     constexpr double ln2 = 0.69314718055994530942;
-    norm = p == 1.0             ? Norm::one
-           : p != 2.0           ? Norm::general
-           : (few && !full)     ? Norm::two_direct
-                                : Norm::two;
+    norm = p == 1.0         ? Norm::one
+           : p != 2.0       ? Norm::general
+           : (few && !full) ? Norm::two_direct
+                            : Norm::two;
     plain = !full && norm != Norm::two;
     // A small q would need a scale far from a bandwidth; it keeps its factor.
     const bool keeps_decay = (q != p && 2.0 * q != p) || (!plain && q < 0.5);

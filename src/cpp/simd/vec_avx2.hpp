@@ -49,6 +49,9 @@ FASTRFM_INLINE D broadcast<double>(double x) {
 }
 FASTRFM_INLINE F load(const float* p) { return {_mm256_loadu_ps(p)}; }
 FASTRFM_INLINE D load(const double* p) { return {_mm256_loadu_pd(p)}; }
+// As many numbers as a vector of doubles has, as doubles.
+FASTRFM_INLINE D load_wide(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+FASTRFM_INLINE D load_wide(const double* p) { return load(p); }
 FASTRFM_INLINE void store(float* p, F x) { _mm256_storeu_ps(p, x.v); }
 FASTRFM_INLINE void store(double* p, D x) { _mm256_storeu_pd(p, x.v); }
 FASTRFM_INLINE void stream(float* p, F x) { _mm256_stream_ps(p, x.v); }

@@ -53,6 +53,9 @@ FASTRFM_INLINE D broadcast<double>(double x) {
 }
 FASTRFM_INLINE F load(const float* p) { return {_mm512_loadu_ps(p)}; }
 FASTRFM_INLINE D load(const double* p) { return {_mm512_loadu_pd(p)}; }
+// As many numbers as a vector of doubles has, as doubles.
+FASTRFM_INLINE D load_wide(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+FASTRFM_INLINE D load_wide(const double* p) { return load(p); }
 FASTRFM_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x.v); }
 FASTRFM_INLINE void store(double* p, D x) { _mm512_storeu_pd(p, x.v); }
 FASTRFM_INLINE void stream(float* p, F x) { _mm512_stream_ps(p, x.v); }
@@ -102,6 +105,15 @@ FASTRFM_INLINE unsigned bits(Mask8 a) { return a.m; }
 FASTRFM_INLINE F select(Mask16 m, F a, F b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
 FASTRFM_INLINE D select(Mask8 m, D a, D b) { return {_mm512_mask_blend_pd(m.m, b.v, a.v)}; }
 
+FASTRFM_INLINE F add_where(Mask16 m, F a, F b) { return {_mm512_mask_add_ps(a.v, m.m, a.v, b.v)}; }
+FASTRFM_INLINE D add_where(Mask8 m, D a, D b) { return {_mm512_mask_add_pd(a.v, m.m, a.v, b.v)}; }
+FASTRFM_INLINE F subtract_where(Mask16 m, F a, F b) {
+  return {_mm512_mask_sub_ps(a.v, m.m, a.v, b.v)};
+}
+FASTRFM_INLINE D subtract_where(Mask8 m, D a, D b) {
+  return {_mm512_mask_sub_pd(a.v, m.m, a.v, b.v)};
+}
+
 // x = mantissa * 2^exponent, mantissa in [0.75, 1.5), for positive normal x.
 FASTRFM_INLINE void split_exponent(F x, F& mantissa, F& exponent) {
   mantissa = {_mm512_getmant_ps(x.v, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_zero)};
@@ -139,11 +151,10 @@ FASTRFM_INLINE D inverse_square_root(D x) { return broadcast(1.0) / square_root(
 // three terms are left of the polynomial. Within 1.5 ulp. See vec_math.hpp for what it promises.
 FASTRFM_INLINE F exp2_negative(F exponent) {
   // Bits of 2^(j/16) less j << 19, which adding the rounded exponent's bits puts back.
-  const __m512i table = _mm512_setr_epi32(
-      0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3,
-      0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
-      0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
-      0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
+  const __m512i table =
+      _mm512_setr_epi32(0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
+                        0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+                        0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
   const F limit = broadcast(126.0F);
   const F t = min(exponent, limit);
   // Numbers from 2^19 to 2^20 have a last bit of 1/16: adding 1.5 x 2^19 rounds to that, and leaves
@@ -152,14 +163,42 @@ FASTRFM_INLINE F exp2_negative(F exponent) {
   const F rounded = round - t;
   const F g = t + (rounded - round);
   const __m512i bits = _mm512_castps_si512(rounded.v);
-  const __m512i base = _mm512_add_epi32(_mm512_permutexvar_epi32(bits, table),
-                                        _mm512_slli_epi32(bits, 19));
+  const __m512i base =
+      _mm512_add_epi32(_mm512_permutexvar_epi32(bits, table), _mm512_slli_epi32(bits, 19));
   const F power = {_mm512_castsi512_ps(base)};
   // (2^-g - 1) / g, near-minimax; 2^-0 is exactly 1.
-  const F p = fma(fma(broadcast(-0.0555054098F), g, broadcast(0.240233555F)), g,
-                  broadcast(-0.693147182F));
+  const F p =
+      fma(fma(broadcast(-0.0555054098F), g, broadcast(0.240233555F)), g, broadcast(-0.693147182F));
   const F value = fma(power * g, p, power);
   return {_mm512_maskz_mov_ps((t < limit).m, value.v)};
+}
+
+// 16 x 16 floats: quarters of four rows are gathered into one vector by masked broadcasts, which cost
+// loads only, and each 4 x 4 part of it is transposed in place: half the permutations of exchanging
+// whole rows.
+FASTRFM_INLINE void transpose_tile(const float* src, std::int64_t src_stride, float* dst,
+                                   std::int64_t dst_stride) {
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; ++q) {
+    __m512 v[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const float* from = src + j * src_stride + 4 * q;
+      v[j] = _mm512_broadcast_f32x4(_mm_loadu_ps(from));
+      v[j] = _mm512_mask_broadcast_f32x4(v[j], 0x00f0, _mm_loadu_ps(from + 4 * src_stride));
+      v[j] = _mm512_mask_broadcast_f32x4(v[j], 0x0f00, _mm_loadu_ps(from + 8 * src_stride));
+      v[j] = _mm512_mask_broadcast_f32x4(v[j], 0xf000, _mm_loadu_ps(from + 12 * src_stride));
+    }
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+    float* to = dst + 4 * q * dst_stride;
+    _mm512_storeu_ps(to, _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)));
+    _mm512_storeu_ps(to + dst_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(a, c)));
+    _mm512_storeu_ps(to + 2 * dst_stride, _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)));
+    _mm512_storeu_ps(to + 3 * dst_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(b, d)));
+  }
 }
 
 #include "vec_math.hpp"

@@ -58,6 +58,11 @@ FASTRFM_INLINE D load(const double* p) {
   std::memcpy(&x.v, p, sizeof(x.v));
   return x;
 }
+// As many numbers as a vector of doubles has, as doubles.
+FASTRFM_INLINE D load_wide(const float* p) {
+  return {D::Native{static_cast<double>(p[0]), static_cast<double>(p[1])}};
+}
+FASTRFM_INLINE D load_wide(const double* p) { return load(p); }
 FASTRFM_INLINE void store(float* p, F x) { std::memcpy(p, &x.v, sizeof(x.v)); }
 FASTRFM_INLINE void store(double* p, D x) { std::memcpy(p, &x.v, sizeof(x.v)); }
 FASTRFM_INLINE void stream(float* p, F x) { store(p, x); }

@@ -93,9 +93,19 @@ FASTRFM_INLINE Vec<T> zero_unless_above(Vec<T> x, Vec<T> limit, Vec<T> value) {
   return select(x > limit, value, broadcast<T>(T(0)));
 }
 
+// a + b or a - b where the mask is set, a elsewhere.
+template <class T, class Mask>
+FASTRFM_INLINE Vec<T> add_where(Mask mask, Vec<T> a, Vec<T> b) {
+  return a + select(mask, b, broadcast<T>(T(0)));
+}
+template <class T, class Mask>
+FASTRFM_INLINE Vec<T> subtract_where(Mask mask, Vec<T> a, Vec<T> b) {
+  return a - select(mask, b, broadcast<T>(T(0)));
+}
+
 // sign(x) * magnitude, 0 for x = 0.
 template <class T>
 FASTRFM_INLINE Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> x) {
   const Vec<T> zero = broadcast<T>(T(0));
-  return select(x > zero, magnitude, select(x < zero, -magnitude, zero));
+  return subtract_where(x < zero, select(x > zero, magnitude, zero), magnitude);
 }

@@ -95,6 +95,13 @@ struct Level {
   static constexpr int kSymmetricRows = 8;
   SymmetricRows symmetric_rows[kSymmetricRows + 1];  // by count, 1 .. 8
 
+  // Sums in double over `count` rows, `stride` apart, of `length` entries each:
+  // sums[i] = sum_k rows[i * stride + k] v[k], and sums[k] += sum_i factors[i] rows[i * stride + k].
+  void (*row_dots)(const T* rows, std::int64_t stride, int count, std::int64_t length,
+                   const double* v, double* sums);
+  void (*add_rows)(const T* rows, std::int64_t stride, int count, std::int64_t length,
+                   const double* factors, double* sums);
+
   // dst[0 .. count) = src, past the caches where the level can and the block is long enough.
   void (*copy_out)(T* dst, const T* src, std::int64_t count);
   void (*copy_fence)();

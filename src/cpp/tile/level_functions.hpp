@@ -3,7 +3,9 @@
 // on its vector types, so that nothing compiled for one instruction set is linked into another.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "level.hpp"
@@ -17,6 +19,7 @@ inline constexpr int kLanes = kTileVectors * Vec<T>::lanes;
 #include "copies.hpp"
 #include "sums.hpp"
 #include "tiles.hpp"
+#include "wide_sums.hpp"
 
 template <class T, Norm N, bool Weights>
 void fill_tiles(typename Level<T>::Tile (&row)[kRadials]) {
@@ -59,6 +62,8 @@ Level<T> make_level() {
   level.differences[static_cast<int>(Norm::one)] = differences<Norm::one, T>;
   level.differences[static_cast<int>(Norm::general)] = differences<Norm::general, T>;
   level.near_gradient = near_gradient<T>;
+  level.row_dots = row_dots<T>;
+  level.add_rows = add_rows<T>;
   level.copy_out = copy_out<T>;
   level.copy_fence = copy_fence;
   level.transpose_width = Vec<T>::lanes;

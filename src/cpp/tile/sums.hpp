@@ -68,6 +68,13 @@ FASTRFM_INLINE void difference_block(const typename Level<T>::DifferenceArgs& ar
       for (int l = 0; l < Outputs; ++l) w[l] = load(weights + l * args.weight_stride);
 #pragma GCC unroll 16
       for (int k = 0; k < Coordinates; ++k) {
+        if constexpr (N == Norm::one && Outputs == 1) {
+          // sign(x - z) w without the sign: equal coordinates must add nothing, so two comparisons.
+          const Vec<T> other = broadcast<T>(z[k]);
+          acc[k][0] = add_where(x[k] > other, acc[k][0], w[0]);
+          acc[k][0] = subtract_where(x[k] < other, acc[k][0], w[0]);
+          continue;
+        }
         const Vec<T> phi = coordinate_gradient<N>(x[k] - broadcast<T>(z[k]), p, one);
 #pragma GCC unroll 4
         for (int l = 0; l < Outputs; ++l) acc[k][l] = fma(phi, w[l], acc[k][l]);
@@ -99,7 +106,20 @@ void differences(const typename Level<T>::DifferenceArgs& args, const Law<T>& la
   int l = 0;
   for (; l + 4 <= args.outputs; l += 4)
     difference_coordinates<N, T, (kTileRows + 2) / 4, 4>(args, law, l);
-  for (; l < args.outputs; ++l) difference_coordinates<N, T, (kTileRows + 1) / 2, 1>(args, law, l);
+  // One pass for the rest: another pass would find every phi again.
+  switch (args.outputs - l) {
+    case 3:
+      difference_coordinates<N, T, (kTileRows + 2) / 4, 3>(args, law, l);
+      break;
+    case 2:
+      difference_coordinates<N, T, kTileRows / 3, 2>(args, law, l);
+      break;
+    case 1:
+      difference_coordinates<N, T, (kTileRows + 1) / 2, 1>(args, law, l);
+      break;
+    default:
+      break;
+  }
 }
 
 template <class T>
@@ -144,8 +164,9 @@ void symmetric_rows(const T* const* rows, std::int64_t length, const T* v_of_col
   for (int i = 0; i < Count; ++i) {
     alignas(64) T lanes[width];
     store(lanes, acc[i]);
-    T total = T(0);
-    for (int lane = 0; lane < width; ++lane) total += lanes[lane];
+    for (int half = width / 2; half > 0; half /= 2)
+      for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    T total = lanes[0];
     for (std::int64_t t = j; t < length; ++t) {
       total += rows[i][t] * v_of_columns[t];
       sums_of_columns[t] += rows[i][t] * v_of_rows[i];

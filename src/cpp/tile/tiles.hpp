@@ -159,8 +159,8 @@ void tile(const TileArgs<T>& args, const Law<T>& law) {
   }
   // Can every pair be trusted? Nearly always the smallest S answers for all, held against the largest
   // size; where sizes differ much each pair is held against its own.
-  const T trust = N == Norm::two ? law.near(args.largest_size)
-                                 : law.touching_within(args.largest_size);
+  const T trust =
+      N == Norm::two ? law.near(args.largest_size) : law.touching_within(args.largest_size);
   const T enough = trust * args.largest_size;
   Vec<T> least = acc[0][0];
 #pragma GCC unroll 16
@@ -169,7 +169,8 @@ void tile(const TileArgs<T>& args, const Law<T>& law) {
     for (int v = 0; v < kTileVectors; ++v) least = min(least, acc[r][v]);
   const auto above = least > broadcast<T>(Weights && enough < law.cusp ? law.cusp : enough);
   // A size that is not finite makes no S a NaN unseen: the comparison with it fails.
-  if (__builtin_expect(bits(above) == (1U << width) - 1U && enough < std::numeric_limits<T>::max(), 1)) {
+  if (__builtin_expect(bits(above) == (1U << width) - 1U && enough < std::numeric_limits<T>::max(),
+                       1)) {
 #pragma GCC unroll 16
     for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 4

@@ -28,6 +28,9 @@ __all__ = [
     "isa_level",
     "kernel_matmul",
     "kernel_matrix",
+    "landmark_gram",
+    "landmark_matmul",
+    "landmark_transposed_matmul",
     "max_threads",
     "packed_kernel_matrix",
     "packed_matmul",
@@ -100,6 +103,27 @@ def packed_matmul(A: Array, V: Array) -> Array:
     V = np.ascontiguousarray(V, A.dtype)
     out = np.empty_like(V)
     _cpu.packed_matmul(A, V, out)
+    return out
+
+
+def landmark_gram(C: Array) -> NDArray[np.float64]:
+    """Return C^T C, (r, r), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    out = np.empty((C.shape[1], C.shape[1]))
+    _cpu.landmark_gram(C, out)
+    return out
+
+
+def landmark_matmul(C: Array, B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return C B, (n, c), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    out = np.empty((len(C), B.shape[1]))
+    _cpu.landmark_matmul(C, np.ascontiguousarray(B), out)
+    return out
+
+
+def landmark_transposed_matmul(C: Array, R: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return C^T R, (r, c), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    out = np.empty((C.shape[1], R.shape[1]))
+    _cpu.landmark_transposed_matmul(C, np.ascontiguousarray(R), out)
     return out
 
 

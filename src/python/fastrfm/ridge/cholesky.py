@@ -20,7 +20,7 @@ from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 
-__all__ = ["Factor", "cholesky_bytes", "factorise"]
+__all__ = ["Factor", "cholesky_bytes", "factorise", "packing_bytes"]
 
 Array = NDArray[Any]
 
@@ -32,8 +32,9 @@ MAX_PACKED_ROWS = 46_340
 MAX_RAISED_ALPHA = 1.0
 # Lowest alpha tried after a failure, by itemsize: near the rounding of a diagonal of ones.
 _FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
-# Packed copies of the rows that filling or multiplying K makes: for its rows, for its columns.
-_PACKING_COPIES = 2
+# Copies of the rows that filling or multiplying K packs: for its rows and for its columns, and, in
+# float32, what rounding left of each.
+_PACKING_COPIES = {4: 4, 8: 2}
 
 
 class Factor(ABC):
@@ -107,7 +108,15 @@ def cholesky_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
     order.
     """
     triangle = n * (n + 1) // 2 if n <= MAX_PACKED_ROWS else n * n
-    return (triangle + _PACKING_COPIES * n * d + 4 * n * c) * np.dtype(dtype).itemsize
+    itemsize = np.dtype(dtype).itemsize
+    # A residual is a product with K, whose sums are float64.
+    return (triangle + 6 * n * c) * itemsize + n * c * 8 + packing_bytes(n, d, dtype)
+
+
+def packing_bytes(n: int, d: int, dtype: DTypeLike) -> int:
+    """Bytes of the packed rows from which K is filled or multiplied."""
+    itemsize = np.dtype(dtype).itemsize
+    return _PACKING_COPIES[itemsize] * n * d * itemsize
 
 
 def factorise(

@@ -18,6 +18,7 @@ from fastrfm.ridge.leave_one_out import leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
 from fastrfm.ridge.pcg import pcg
 from fastrfm.ridge.plan import Plan, make_plan
+from fastrfm.threads import one_blas_thread
 
 __all__ = ["RidgeFit", "fit_ridge"]
 
@@ -160,7 +161,7 @@ def _by_pcg(
 ) -> RidgeFit:
     dtype = Y.dtype
     rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha))
-    precondition = NystromPreconditioner(X, kernel, root, alpha, rank)
+    precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype)
     packed = backend.packed_kernel_matrix(X, kernel, root) if plan.stored else None
 
     def matmul(P: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -169,11 +170,14 @@ def _by_pcg(
             product = backend.packed_matmul(packed, V)
         else:
             product = backend.kernel_matmul(X, X, V, kernel, root)
-        result: NDArray[np.float64] = product + alpha * P
+        result = alpha * P
+        result += product
         return result
 
     begin = None if start is None else start.astype(np.float64)
-    solution = pcg(matmul, Y.astype(np.float64), precondition, tol=tol, start=begin)
+    # The products are ours, threaded; BLAS would only add up vectors, in an order of its threads.
+    with one_blas_thread():
+        solution = pcg(matmul, Y.astype(np.float64), precondition, tol=tol, start=begin)
     info = {
         "solver": "pcg",
         "stored": plan.stored,

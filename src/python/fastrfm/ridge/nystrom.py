@@ -11,8 +11,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_tri
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.threads import one_blas_thread
 
-__all__ = ["NystromPreconditioner", "choose_rank", "largest_rank"]
+__all__ = ["NystromPreconditioner", "choose_rank", "largest_rank", "preconditioner_bytes"]
 
 Array = NDArray[Any]
 
@@ -27,19 +28,20 @@ SPECTRUM_ROWS = 400
 RESIDUAL_ROWS = 500
 # Added to the landmarks' kernel, whose smallest eigenvalues are rounding.
 JITTER = 1e-6
-# Rows evaluated in the working dtype before they are stored in float64.
-_CHUNK = 4_096
+# Rows that `landmark_gram` converts to float64 at a time (src/cpp/landmarks.cpp).
+_GRAM_ROWS = 1_024
 
 
 class NystromPreconditioner:
     """Inverse of ``C W^-1 C^T + mu I``, ``C = K(X, S)`` and ``W = K(S, S)`` for landmarks S.
 
     Frangella, Tropp, Udell 2021 (arXiv:2110.02820), in Woodbury's form
-    ``(R - C (C^T C + mu W)^-1 C^T R) / mu``, all in float64: in the directions of the largest
+    ``(R - C (C^T C + mu W)^-1 C^T R) / mu``. `C` stays in the working dtype, in which K is
+    evaluated; all that is done with it is summed in float64: in the directions of the largest
     eigenvalues lambda of K the difference is mu / lambda of its terms, one part in a million, which
     float32 cannot hold (CG then diverges: elevators, 14,940 rows, second iteration). `mu` is
     `alpha` plus the mean of the diagonal that the landmarks leave of K, so that the rest of the
-    spectrum is scaled to about 1 too.
+    spectrum is scaled to about 1 too. The same bits for every number of threads.
 
     Parameters
     ----------
@@ -49,33 +51,59 @@ class NystromPreconditioner:
     alpha : float
     rank : int
         Number of landmarks, drawn uniformly with a fixed seed.
+    dtype : dtype
+        Working precision.
     """
 
-    def __init__(self, X: Array, kernel: Kernel, root: Root, alpha: float, rank: int) -> None:
+    def __init__(
+        self,
+        X: Array,
+        kernel: Kernel,
+        root: Root,
+        alpha: float,
+        rank: int,
+        dtype: np.dtype[Any],
+    ) -> None:
         n = len(X)
         rng = np.random.default_rng(0)
         landmarks = np.sort(rng.choice(n, rank, replace=False))
-        self._C = np.empty((n, rank))
-        for start in range(0, n, _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            self._C[chunk] = backend.kernel_matrix(X[chunk], X[landmarks], kernel, root)
-        W = self._C[landmarks]
+        self.rank = rank
+        self._C = np.empty((n, rank), dtype)
+        backend.kernel_matrix(X, X[landmarks], kernel, root, out=self._C)
+        W = self._C[landmarks].astype(np.float64)
         W[np.diag_indices(rank)] += JITTER
         rows = np.sort(rng.choice(n, min(n, RESIDUAL_ROWS), replace=False))
-        L = cholesky(W, lower=True)
-        explained = solve_triangular(L, self._C[rows].T, lower=True)
-        left = 1.0 - float(np.mean(np.einsum("ij,ij->j", explained, explained)))
-        self.mu = alpha + max(left, JITTER)
-        gram = self._C.T @ self._C
-        gram += self.mu * W
-        self._factor = cho_factor(gram, lower=True, overwrite_a=True)
-        self.rank = rank
+        with one_blas_thread():
+            L = cholesky(W, lower=True)
+            explained = solve_triangular(
+                L, self._C[rows].T.astype(np.float64), lower=True, overwrite_b=True
+            )
+            left = 1.0 - float(np.mean(np.einsum("ij,ij->j", explained, explained)))
+            del L, explained
+            self.mu = alpha + max(left, JITTER)
+            W *= self.mu
+            W += backend.landmark_gram(self._C)
+            self._factor = cho_factor(W, lower=True, overwrite_a=True)
 
     def __call__(self, R: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``P^-1 R`` for R of shape (n, c)."""
-        result: NDArray[np.float64] = R - self._C @ cho_solve(self._factor, self._C.T @ R)
+        projected = backend.landmark_transposed_matmul(self._C, R)
+        with one_blas_thread():
+            projected = cho_solve(self._factor, projected, overwrite_b=True)
+        result: NDArray[np.float64] = backend.landmark_matmul(self._C, projected)
+        np.subtract(R, result, out=result)
         result /= self.mu
         return result
+
+
+def preconditioner_bytes(n: int, rank: int, itemsize: int) -> int:
+    """Return the bytes that a preconditioner allocates at its peak."""
+    rank = min(rank, n)
+    columns = n * rank * itemsize
+    # W beside its factor and the part of C solved with it, or beside the Gram matrix and the rows
+    # that this takes at a time.
+    squares = 2 * rank * rank * 8 + max(RESIDUAL_ROWS, _GRAM_ROWS) * rank * 8
+    return columns + squares
 
 
 def largest_rank(n: int) -> int:
@@ -97,7 +125,8 @@ def choose_rank(X: Array, kernel: Kernel, root: Root, alpha: float) -> int:
     rows = np.sort(np.random.default_rng(0).choice(n, SPECTRUM_ROWS, replace=False))
     K = backend.kernel_matrix(X[rows], None, kernel, root).astype(np.float64)
     try:
-        eigenvalues = np.linalg.eigvalsh(K) * (n / SPECTRUM_ROWS)
+        with one_blas_thread():
+            eigenvalues = np.linalg.eigvalsh(K) * (n / SPECTRUM_ROWS)
     except LinAlgError:
         return most
     above = int(np.count_nonzero(eigenvalues > alpha))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrfm.ridge.cholesky import cholesky_bytes
-from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank
+from fastrfm.ridge.cholesky import cholesky_bytes, packing_bytes
+from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank, preconditioner_bytes
 
 __all__ = ["SOLVERS", "Plan", "check_solver", "make_plan"]
 
@@ -22,6 +22,8 @@ SOLVERS = ("auto", "cholesky", "pcg")
 CHOLESKY_ROWS = 6_000
 # Vectors of n x c float64 that CG holds at a time, and copies in the working dtype.
 _CG_VECTORS = 9
+# Parts of a product with the stored triangle that are summed apart.
+_PRODUCT_STRIPS = 64
 # Without a memory_limit, K is stored while it takes less than this part of the machine's memory.
 _PART_OF_MEMORY = 0.5
 
@@ -89,18 +91,14 @@ def make_plan(
 
 def _pcg_bytes(n: int, d: int, c: int, dtype: DTypeLike, rank: int, *, stored: bool) -> int:
     itemsize = np.dtype(dtype).itemsize
-    rank = min(rank, n)
-    triangle = n * (n + 1) // 2 * itemsize if stored else 0
-    strips = 64 * n * min(c, 16) * itemsize if stored else 0
-    return (
-        triangle
-        + strips
-        + n * rank * 8  # C
-        + 3 * rank * rank * 8  # W, its factor, the r x r system
-        + 4_096 * rank * itemsize  # a chunk of C
-        + 2 * n * d * itemsize  # packed rows
-        + _CG_VECTORS * n * c * 8
-    )
+    packed_rows = packing_bytes(n, d, dtype)
+    preconditioner = preconditioner_bytes(n, rank, itemsize)
+    vectors = _CG_VECTORS * n * c * 8
+    if stored:
+        # K is filled from packed rows, then multiplied strip by strip (src/cpp/packed_matmul.cpp).
+        strips = (_PRODUCT_STRIPS + 1) * n * min(c, 16) * itemsize
+        return preconditioner + vectors + n * (n + 1) // 2 * itemsize + max(packed_rows, strips)
+    return preconditioner + vectors + packed_rows + n * c * (8 + 2 * itemsize)
 
 
 def _too_much(n: int, how: str, needed: int, memory_limit: int, remedy: str = "") -> MemoryError:
