@@ -18,9 +18,10 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastrfm
+from fastrfm.threads import one_blas_thread
 
 THREADS = 3
 CHILD_SECONDS = 60  # a child that hangs kills itself
@@ -199,10 +200,42 @@ def pcg() -> None:
     fits("pcg")
 
 
+def one_blas_thread_held() -> None:
+    """Fork while another Python thread has BLAS on one thread: the child is not held to it."""
+    held, leave = threading.Event(), threading.Event()
+
+    def holder() -> None:
+        with one_blas_thread():
+            held.set()
+            leave.wait()
+
+    def child() -> None:
+        assert blas_threads() == {2}
+        with one_blas_thread():
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+    with threadpool_limits(2, user_api="blas"):
+        thread = threading.Thread(target=holder)
+        thread.start()
+        held.wait()
+        assert blas_threads() == {1}
+        in_child(child)
+        assert blas_threads() == {1}
+        leave.set()
+        thread.join()
+        assert blas_threads() == {2}
+
+
 def fit_on_one_blas_thread(solver: str) -> bytes:
     """Run a fit whose bits do not depend on BLAS."""
     with threadpool_limits(1, user_api="blas"):
         return fit(solver)
+
+
+def blas_threads() -> set[int]:
+    """Return the numbers of threads of the BLAS libraries."""
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def call_op(_: int) -> bytes:
@@ -238,6 +271,7 @@ CASES = [
     joblib_multiprocessing,
     cholesky,
     pcg,
+    one_blas_thread_held,
 ]
 
 if __name__ == "__main__":
