@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "../common/fork.hpp"
 #include "../common/parallel.hpp"
 #include "../simd/dispatch.hpp"
 #include "register.hpp"
@@ -22,6 +23,7 @@ void register_machine(py::module_& module) {
       throw py::import_error(error.what());
     }
   }
+  register_fork_handlers();
   module.attr("__version__") = FASTRFM_VERSION;
 #ifdef _OPENMP
   module.attr("has_openmp") = true;

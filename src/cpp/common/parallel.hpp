@@ -11,13 +11,14 @@
 #include <omp.h>
 #endif
 
+#include "fork.hpp"
 #include "interrupt.hpp"
 
 namespace fastrfm {
 
 inline int max_threads() {
 #ifdef _OPENMP
-  return omp_get_max_threads();
+  return must_run_alone() ? 1 : omp_get_max_threads();
 #else
   return 1;
 #endif

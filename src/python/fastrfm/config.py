@@ -32,6 +32,19 @@ def show_config() -> Config:
     config : Config
         A dict that prints as a table: version, isa_level (in use; FASTRFM_ISA forces one),
         isa_levels_supported, isa_levels_compiled, openmp, threads, blas, cuda.
+
+    Notes
+    -----
+    fastrfm's own passes run on OpenMP threads, factorisations on BLAS's; a fit does both by
+    turns, never at once. `threads` and `blas` say how many. They follow the cores that the
+    process may use, OMP_NUM_THREADS and the BLAS's own variables (all read at import), joblib's
+    ``inner_max_num_threads``, and, at any time, ``threadpoolctl.threadpool_limits``. That sets
+    OpenMP's number for the Python thread that calls it, and each Python thread that runs fits has
+    OpenMP threads of its own. For a moment now and then a fit holds the BLAS of the whole process
+    to one thread, so that what it learns does not depend on their number.
+
+    After a fork both processes make themselves new threads and go on. Where the OpenMP runtime is
+    not libgomp, or older than that of GCC 9, the child goes on with one: `threads` is 1 there.
     """
     blas = [
         f"{pool.get('internal_api')} {pool.get('version')} ({pool['num_threads']} threads)"

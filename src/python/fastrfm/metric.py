@@ -135,7 +135,10 @@ def metric_of_root(root: Root) -> Metric:
     """Return ``M = A A^T``: None, (d,) or (d, d)."""
     if root is None:
         return None
-    return root * root if root.ndim == 1 else root @ root.T
+    if root.ndim == 1:
+        return root * root
+    with one_blas_thread():
+        return root @ root.T
 
 
 def _eigh(M: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -174,5 +177,7 @@ def _assemble(
     keep = a * a >= max(tolerance, _NOISE * len(a)) * a[-1] * a[-1]
     keep[-1] = True  # the zero metric keeps one column, of zeros
     a, V = a[keep], V[:, keep]
-    root = V * a if norm == 2 else (V * a) @ V.T
-    return np.ascontiguousarray(root)
+    if norm == 2:
+        return np.ascontiguousarray(V * a)
+    with one_blas_thread():
+        return np.ascontiguousarray((V * a) @ V.T)
