@@ -5,7 +5,8 @@
 //
 // p = 2: phi(u) = u, so g_l = x S_l - T_l with S_l = sum_j coef omega and T_l = sum_j coef omega z_j:
 // a second matrix product. Pairs so close that the subtraction would cancel are left out of it and
-// added by differences; pairs closer still, from the caller's rows in double.
+// added by differences; pairs closer still, from the caller's rows in double. The coefficients of
+// an output scale the weights, or the centres' coordinates where those are fewer.
 // Other p: the differences are summed as they are.
 #pragma once
 
@@ -41,11 +42,13 @@ class GradientTile {
 
   struct Scratch {
     LaneTile<T> tile;
-    Buffer<T> weights;       // omega of a centre block, [centre][lane]
+    Buffer<T> weights;       // omega of a centre block, [panel][centre][lane]; p != 2: one panel
     Buffer<T> near_weights;  // likewise, of near pairs
-    Buffer<T> scaled;        // weights times coefficients, [output][centre][lane]
-    Buffer<T> gradients;     // [panel][output][column][lane]; columns = depth, and S for p = 2
-    std::vector<unsigned char> near_rows;
+    // Coefficients times weights, [output][centre][lane], or times the centres of a block,
+    // [output][column group][centre][column].
+    Buffer<T> scaled;
+    Buffer<T> gradients;  // [panel][output][column][lane]; columns = depth, and S for p = 2
+    std::vector<unsigned char> near_rows;  // [panel][centre]
     std::vector<TouchingPair> touching;
     std::vector<double> work;
     std::vector<double> difference;
@@ -64,8 +67,12 @@ class GradientTile {
 
  private:
   void weights(std::int64_t panel, std::int64_t j0, std::int64_t block, Scratch& scratch) const;
-  void sum_products(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
-                    std::int64_t l1, Scratch& scratch) const;
+  void sum_products(std::int64_t j0, std::int64_t block, std::int64_t l0, std::int64_t l1,
+                    Scratch& scratch) const;
+  void add_product(const T* columns, std::int64_t group_stride, const T* factors,
+                   std::int64_t block, T* sums) const;
+  void add_near(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l, T* sums,
+                const Scratch& scratch) const;
   void sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
                        std::int64_t l1, Scratch& scratch) const;
   void finish(std::int64_t panel, std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
@@ -85,6 +92,7 @@ class GradientTile {
   std::int64_t columns_;
   std::int64_t output_block_;
   std::int64_t panels_;
+  std::int64_t scaled_outputs_;  // outputs whose scaled centres fit the scratch; 0: scale weights
 };
 
 // The packed forms of the centres that GradientTile reads.
