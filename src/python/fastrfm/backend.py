@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm import _cpu
+from fastrfm.outputs import rotate_outputs, rotation_pays
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import floating_dtype
 
@@ -120,7 +121,12 @@ def gradient_sums(
 
     (d, d), or (d,) if `diagonal`; float64. With `center`, less each output's mean gradient.
     """
-    working = _gradient_dtype(floating_dtype(X, Z, coef), kernel, root)
+    dtype = floating_dtype(X, Z, coef)
+    working = _gradient_dtype(dtype, kernel, root)
+    if rotation_pays(len(X), len(Z), X.shape[1], coef.shape[1]):
+        # Means rotate along with the gradients, so centring is not in the way.
+        rotated = rotate_outputs(coef, dtype)
+        coef = rotated if rotated.shape[1] < coef.shape[1] else coef
     coef = np.ascontiguousarray(coef, working)
     full = root is not None and root.ndim == 2
     # The diagonal in input space needs all of G~ when the root mixes the features.
@@ -137,12 +143,12 @@ def gradient_sums(
         center,
     )
     G: NDArray[np.float64] = sums / len(X)
-    if output_sums is not None:
-        mean = output_sums / len(X)
-        G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
-    if root is not None and root.ndim == 2:
-        # On one BLAS thread, so that the bits do not depend on their number.
-        with one_blas_thread():
+    # On one BLAS thread, so that the bits do not depend on their number.
+    with one_blas_thread():
+        if output_sums is not None:
+            mean = output_sums / len(X)
+            G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
+        if root is not None and root.ndim == 2:
             AG = root @ G
             G = (AG * root).sum(axis=1) if diagonal else AG @ root.T
     # Centring subtracts; what should be zero may come out a rounding below it.
