@@ -66,7 +66,8 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
     early_stopping : bool, default=True
         Stop when an iteration's accuracy is 1.1 times worse than the best so far.
     agop_samples : int, default=20_000
-        Number of rows, drawn at random at each iteration, that the AGOP averages over.
+        Number of rows, drawn at random at each iteration, that the AGOP averages over;
+        stratified over the classes.
     memory_limit : int, default=None
         Bytes that a solve may take. A fit that would need more is refused. The standardised
         copy of `X`, the AGOP (64 MiB at most, and the square of the number of features) and

@@ -61,7 +61,8 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
     early_stopping : bool, default=True
         Stop when an iteration's score is 1.1 times worse than the best so far.
     agop_samples : int, default=20_000
-        Number of rows, drawn at random at each iteration, that the AGOP averages over.
+        Number of rows, drawn at random at each iteration, that the AGOP averages over;
+        stratified over the targets.
     memory_limit : int, default=None
         Bytes that a solve may take. A fit that would need more is refused. The standardised
         copy of `X`, the AGOP (64 MiB at most, and the square of the number of features) and
