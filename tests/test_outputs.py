@@ -84,7 +84,7 @@ def test_classes_need_an_output_less(
 def test_outputs_of_full_rank_stay_as_they_are(outputs_of_passes: list[int]) -> None:
     rng = np.random.default_rng(0)
     X, coef = rng.standard_normal((900, 10)), rng.standard_normal((900, 4))
-    assert rotation_pays(900, 900, 10, 4)
+    assert rotation_pays(900, 900, 10, 4, 4)
     G = fastrfm.agop(X, X, coef)
     assert outputs_of_passes == [4]
     sums = _cpu.gradient_sums(X, X, coef, None, 2.0, 1.0, 10.0, False, False)[0]
@@ -125,7 +125,9 @@ def test_same_bits_for_every_thread_count(dtype: type, outputs_of_passes: list[i
 
 
 def test_a_small_pass_is_not_worth_a_rotation() -> None:
-    assert not rotation_pays(50, 50, 5, 3)
-    assert not rotation_pays(10**5, 10**5, 100, 1)
-    assert not rotation_pays(10, 1000, 5, 500)  # few rows, many outputs
-    assert rotation_pays(5000, 5000, 32, 100)
+    assert not rotation_pays(50, 50, 5, 3, 3)
+    assert not rotation_pays(10**5, 10**5, 100, 1, 1)
+    assert not rotation_pays(10, 1000, 5, 500, 500)  # few rows, many outputs
+    assert rotation_pays(5000, 5000, 32, 100, 100)
+    assert rotation_pays(5000, 5000, 32, 100, 2)
+    assert not rotation_pays(5000, 5000, 32, 1000, 2)

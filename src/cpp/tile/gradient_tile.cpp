@@ -42,15 +42,14 @@ struct Collector {
 
 template <class T>
 GradientTile<T>::GradientTile(const Law<T>& law, const Transform<T>& transform, const Source& x,
-                              const Source& z, const PackedPoints<T>& centres, const T* coef,
-                              std::int64_t outputs, std::int64_t points)
+                              const Source& z, const PackedPoints<T>& centres, std::int64_t outputs,
+                              std::int64_t points, std::int64_t panels_wanted)
     : lv_(level<T>()),
       law_(law),
       transform_(transform),
       x_(x),
       z_(z),
       centres_(centres),
-      coef_(coef),
       outputs_(outputs),
       lanes_(lv_.lanes),
       depth_(transform.depth()),
@@ -58,7 +57,7 @@ GradientTile<T>::GradientTile(const Law<T>& law, const Transform<T>& transform, 
       output_block_(std::clamp<std::int64_t>(
           kAccumulatorBytes / (columns_ * lanes_ * static_cast<std::int64_t>(sizeof(T))), 1,
           outputs)),
-      panels_(panels_per_task<T>(points, (columns_ + 1) * output_block_ + depth_)),
+      panels_(panels_per_task<T>(points, (columns_ + 1) * output_block_ + depth_, panels_wanted)),
       scaled_outputs_(scaled_outputs(law, columns_, panels_, output_block_)) {}
 
 template <class T>
@@ -78,9 +77,8 @@ typename GradientTile<T>::Scratch GradientTile<T>::make_scratch() const {
 }
 
 template <class T>
-bool GradientTile<T>::compute(std::int64_t begin, std::int64_t end, std::int64_t l0,
-                              std::int64_t l1, Scratch& scratch, Interrupt& interrupt,
-                              bool calling_thread) const {
+bool GradientTile<T>::compute(std::int64_t begin, std::int64_t end, const Outputs& outputs,
+                              Scratch& scratch, Interrupt& interrupt, bool calling_thread) const {
   scratch.tile.pack(x_, law_, transform_, begin, end);
   scratch.gradients.clear();
   for (std::int64_t j0 = 0; j0 < centres_.count; j0 += kCentreBlock) {
@@ -89,12 +87,13 @@ bool GradientTile<T>::compute(std::int64_t begin, std::int64_t end, std::int64_t
     for (std::int64_t p = 0; p < scratch.tile.panels; ++p) {
       if (interrupt.poll(calling_thread)) return false;
       weights(p, j0, block, scratch);
-      if (law_.norm != Norm::two) sum_differences(p, j0, block, l0, l1, scratch);
+      if (law_.norm != Norm::two) sum_differences(p, j0, block, outputs, scratch);
     }
-    if (law_.norm == Norm::two) sum_products(j0, block, l0, l1, scratch);
-    add_touching(l0, l1, scratch);
+    if (law_.norm == Norm::two) sum_products(j0, block, outputs, scratch);
+    add_touching(outputs, scratch);
   }
-  for (std::int64_t p = 0; p < scratch.tile.panels; ++p) finish(p, l0, l1, scratch);
+  for (std::int64_t p = 0; p < scratch.tile.panels; ++p)
+    finish(p, outputs.l1 - outputs.l0, scratch);
   return true;
 }
 
@@ -137,8 +136,9 @@ void GradientTile<T>::weights(std::int64_t panel, std::int64_t j0, std::int64_t 
 }
 
 template <class T>
-void GradientTile<T>::sum_products(std::int64_t j0, std::int64_t block, std::int64_t l0,
-                                   std::int64_t l1, Scratch& scratch) const {
+void GradientTile<T>::sum_products(std::int64_t j0, std::int64_t block, const Outputs& outputs,
+                                   Scratch& scratch) const {
+  const auto [coef, l0, l1] = outputs;
   const std::int64_t rows = lv_.tile_rows;
   const std::int64_t groups = ceil_div(columns_, rows);
   const std::int64_t group_stride = centres_.count * rows;
@@ -150,7 +150,7 @@ void GradientTile<T>::sum_products(std::int64_t j0, std::int64_t block, std::int
     if (scaled_outputs_ > 0)
       for (std::int64_t l = first; l < last; ++l)
         for (std::int64_t g = 0; g < groups; ++g)
-          lv_.scale_columns(columns + g * group_stride, coef_ + j0 * outputs_ + l, outputs_, block,
+          lv_.scale_columns(columns + g * group_stride, coef + j0 * outputs_ + l, outputs_, block,
                             scaled + ((l - first) * groups + g) * block * rows);
     for (std::int64_t panel = 0; panel < scratch.tile.panels; ++panel)
       for (std::int64_t l = first; l < last; ++l) {
@@ -160,10 +160,10 @@ void GradientTile<T>::sum_products(std::int64_t j0, std::int64_t block, std::int
           add_product(scaled + (l - first) * groups * block * rows, block * rows, omega, block,
                       sums);
         } else {
-          lv_.scale_rows(omega, coef_ + j0 * outputs_ + l, outputs_, block, scaled);
+          lv_.scale_rows(omega, coef + j0 * outputs_ + l, outputs_, block, scaled);
           add_product(columns, group_stride, scaled, block, sums);
         }
-        add_near(panel, j0, block, l, sums, scratch);
+        add_near(panel, j0, block, coef + l, sums, scratch);
       }
   }
 }
@@ -180,7 +180,7 @@ void GradientTile<T>::add_product(const T* columns, std::int64_t group_stride, c
 
 template <class T>
 void GradientTile<T>::add_near(std::int64_t panel, std::int64_t j0, std::int64_t block,
-                               std::int64_t l, T* sums, const Scratch& scratch) const {
+                               const T* coef, T* sums, const Scratch& scratch) const {
   const unsigned char* near_rows = scratch.near_rows.data() + panel * kCentreBlock;
   for (std::int64_t j = 0; j < block; ++j) {
     if (near_rows[j] == 0) continue;
@@ -195,7 +195,7 @@ void GradientTile<T>::add_near(std::int64_t panel, std::int64_t j0, std::int64_t
       args.x_rest = scratch.tile.rest.data() + panel * lanes_ * depth_;
     }
     args.weights = scratch.near_weights.data() + (panel * kCentreBlock + j) * lanes_;
-    args.factor = coef_[row * outputs_ + l];
+    args.factor = coef[row * outputs_];
     args.depth = depth_;
     args.c = sums;
     lv_.near_gradient(args);
@@ -204,10 +204,11 @@ void GradientTile<T>::add_near(std::int64_t panel, std::int64_t j0, std::int64_t
 
 template <class T>
 void GradientTile<T>::sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block,
-                                      std::int64_t l0, std::int64_t l1, Scratch& scratch) const {
+                                      const Outputs& outputs, Scratch& scratch) const {
+  const auto [coef, l0, l1] = outputs;
   const std::int64_t stride = kCentreBlock * lanes_;
   for (std::int64_t l = l0; l < l1; ++l)
-    lv_.scale_rows(scratch.weights.data(), coef_ + j0 * outputs_ + l, outputs_, block,
+    lv_.scale_rows(scratch.weights.data(), coef + j0 * outputs_ + l, outputs_, block,
                    scratch.scaled.data() + (l - l0) * stride);
   for (std::int64_t k = 0; k < depth_; k += lv_.tile_rows) {
     typename Level<T>::DifferenceArgs args{};
@@ -226,13 +227,12 @@ void GradientTile<T>::sum_differences(std::int64_t panel, std::int64_t j0, std::
 }
 
 template <class T>
-void GradientTile<T>::finish(std::int64_t panel, std::int64_t l0, std::int64_t l1,
-                             Scratch& scratch) const {
+void GradientTile<T>::finish(std::int64_t panel, std::int64_t outputs, Scratch& scratch) const {
   const std::int64_t valid =
       std::clamp<std::int64_t>(scratch.tile.count - panel * lanes_, 0, lanes_);
   const T* x = scratch.tile.points.data() + panel * lanes_ * depth_;
-  for (std::int64_t l = l0; l < l1; ++l) {
-    T* g = gradient(scratch, panel, l - l0);
+  for (std::int64_t l = 0; l < outputs; ++l) {
+    T* g = gradient(scratch, panel, l);
     if (law_.norm == Norm::two) {
       const T* s = g + depth_ * lanes_;
       for (std::int64_t k = 0; k < depth_; ++k)
@@ -247,7 +247,8 @@ void GradientTile<T>::finish(std::int64_t panel, std::int64_t l0, std::int64_t l
 
 // For p = 2 the accumulators hold T, so a pair's own term enters with the opposite sign.
 template <class T>
-void GradientTile<T>::add_touching(std::int64_t l0, std::int64_t l1, Scratch& scratch) const {
+void GradientTile<T>::add_touching(const Outputs& outputs, Scratch& scratch) const {
+  const auto [coef, l0, l1] = outputs;
   const double sign = law_.norm == Norm::two ? -1.0 : 1.0;
   const auto p = static_cast<double>(law_.norm_power);
   for (const TouchingPair& pair : scratch.touching) {
@@ -265,7 +266,7 @@ void GradientTile<T>::add_touching(std::int64_t l0, std::int64_t l1, Scratch& sc
         phi = coordinate_gradient<Norm::general>(u, p, 1.0);
       for (std::int64_t l = l0; l < l1; ++l)
         gradient(scratch, pair.panel, l - l0)[k * lanes_ + pair.lane] +=
-            static_cast<T>(static_cast<double>(coef_[pair.centre * outputs_ + l]) * omega * phi);
+            static_cast<T>(static_cast<double>(coef[pair.centre * outputs_ + l]) * omega * phi);
     }
   }
 }

@@ -21,10 +21,11 @@ namespace fastrfm {
 template <class T>
 class GradientTile {
  public:
-  // Outputs are handled `output_block()` at a time, to bound a thread's accumulators.
+  // Outputs are handled `output_block()` at a time, to bound a thread's accumulators. A task takes
+  // at least `panels_wanted` lane panels of points, within its usual bounds.
   GradientTile(const Law<T>& law, const Transform<T>& transform, const Source& x, const Source& z,
-               const PackedPoints<T>& centres, const T* coef, std::int64_t outputs,
-               std::int64_t points);
+               const PackedPoints<T>& centres, std::int64_t outputs, std::int64_t points,
+               std::int64_t panels_wanted = 1);
 
   std::int64_t points_per_task() const { return panels_ * lanes_; }
   std::int64_t output_block() const { return output_block_; }
@@ -55,10 +56,17 @@ class GradientTile {
   };
   Scratch make_scratch() const;
 
-  // Gradients of outputs [l0, l1) at points [begin, end), into scratch.gradients; false if
+  // Coefficients (centres x all outputs, row-major), and the outputs [l0, l1) that are wanted.
+  struct Outputs {
+    const T* coef;
+    std::int64_t l0;
+    std::int64_t l1;
+  };
+
+  // Gradients of some outputs at points [begin, end), into scratch.gradients; false if
   // interrupted. Lanes beyond the last point hold zeros.
-  bool compute(std::int64_t begin, std::int64_t end, std::int64_t l0, std::int64_t l1,
-               Scratch& scratch, Interrupt& interrupt, bool calling_thread) const;
+  bool compute(std::int64_t begin, std::int64_t end, const Outputs& outputs, Scratch& scratch,
+               Interrupt& interrupt, bool calling_thread) const;
 
   // Where the gradient of a panel's output (counted from l0) starts in scratch.gradients.
   T* gradient(Scratch& scratch, std::int64_t panel, std::int64_t output) const {
@@ -67,16 +75,16 @@ class GradientTile {
 
  private:
   void weights(std::int64_t panel, std::int64_t j0, std::int64_t block, Scratch& scratch) const;
-  void sum_products(std::int64_t j0, std::int64_t block, std::int64_t l0, std::int64_t l1,
+  void sum_products(std::int64_t j0, std::int64_t block, const Outputs& outputs,
                     Scratch& scratch) const;
   void add_product(const T* columns, std::int64_t group_stride, const T* factors,
                    std::int64_t block, T* sums) const;
-  void add_near(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l, T* sums,
+  void add_near(std::int64_t panel, std::int64_t j0, std::int64_t block, const T* coef, T* sums,
                 const Scratch& scratch) const;
-  void sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
-                       std::int64_t l1, Scratch& scratch) const;
-  void finish(std::int64_t panel, std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
-  void add_touching(std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
+  void sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block,
+                       const Outputs& outputs, Scratch& scratch) const;
+  void finish(std::int64_t panel, std::int64_t outputs, Scratch& scratch) const;
+  void add_touching(const Outputs& outputs, Scratch& scratch) const;
   double weight(double s) const;
 
   const Level<T>& lv_;
@@ -85,7 +93,6 @@ class GradientTile {
   const Source& x_;
   const Source& z_;
   const PackedPoints<T>& centres_;
-  const T* coef_;
   std::int64_t outputs_;
   std::int64_t lanes_;
   std::int64_t depth_;

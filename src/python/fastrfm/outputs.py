@@ -1,13 +1,17 @@
-"""Fewer outputs with the same AGOP: rotate them and drop what the coefficients do not use.
+"""Fewer outputs with the same AGOP: rotated, or mixed at random.
 
 Gradients are linear in the coefficients, so for an orthogonal V (c x c) the outputs ``coef V``
 have the same ``sum_l g_l g_l^T``. With ``coef = U S V^T`` the coefficients of rotated output l have
 the norm ``S_l``: as many matter as the targets' rank, and the rest is rounding. Centred class
 indicators sum to 0, so that c classes always leave c - 1 outputs.
+
+Random mixtures of the outputs keep only the mean of the AGOP; the compiled pass draws them
+(tile/output_mixer.hpp), from a seed.
 """
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,14 @@ from numpy.typing import NDArray
 
 from fastrfm.threads import one_blas_thread
 
-__all__ = ["DROPPED", "rotate_outputs", "rotation_pays"]
+__all__ = [
+    "DROPPED",
+    "check_not_centred",
+    "check_output_samples",
+    "draw_seed",
+    "rotate_outputs",
+    "rotation_pays",
+]
 
 Array = NDArray[Any]
 
@@ -35,10 +46,13 @@ ROTATION_SHARE = 0.1
 FIXED_OPERATIONS = 5e6
 
 
-def rotation_pays(n: int, m: int, d: int, c: int) -> bool:
-    """Whether looking for outputs to drop is cheap beside the pass over n rows and m centres."""
+def rotation_pays(n: int, m: int, d: int, c: int, passed: int) -> bool:
+    """Whether a rotation of c outputs is cheap beside the pass over n rows and m centres.
+
+    `passed` is the number of outputs of the pass: c, or fewer mixtures of them.
+    """
     rotation = 4.0 * m * c * c + 20.0 * c**3 + FIXED_OPERATIONS
-    return c > 1 and rotation <= ROTATION_SHARE * 2.0 * n * m * d * c
+    return c > 1 and rotation <= ROTATION_SHARE * 2.0 * n * m * d * passed
 
 
 def rotate_outputs(coef: Array, dtype: np.dtype[Any]) -> Array:
@@ -65,3 +79,36 @@ def rotate_outputs(coef: Array, dtype: np.dtype[Any]) -> Array:
         kept = max(1, int(np.count_nonzero(left > DROPPED[dtype] ** 2 * left[0])))
         rotated: Array = scaled @ V[:kept].T
     return rotated * np.float64(size)
+
+
+def check_output_samples(name: str, value: Any) -> int | None:
+    """Return `value` as a number of mixtures, or None.
+
+    Raises
+    ------
+    TypeError
+        If it is neither an integer nor None.
+    ValueError
+        If it is below 1.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer number of mixtures or None; got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, or None for all outputs; got {value}")
+    return int(value)
+
+
+def check_not_centred(samples_name: str, samples: int | None, name: str, center: bool) -> None:
+    """Raise `ValueError` for random mixtures of the outputs together with centring."""
+    if samples is not None and center:
+        raise ValueError(
+            f"{samples_name}={samples} does not go with {name}=True: random mixtures of the "
+            "outputs have no mean gradient for each output; choose one of the two"
+        )
+
+
+def draw_seed(rng: np.random.RandomState) -> int:
+    """Return a seed for the compiled pass."""
+    return int(rng.randint(np.iinfo(np.int64).max, dtype=np.int64))

@@ -26,6 +26,7 @@ from fastrfm import backend
 from fastrfm.bandwidth import MEDIAN_ROWS, BandwidthRule
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
+from fastrfm.outputs import draw_seed
 from fastrfm.ridge import RidgeFit, fit_ridge, make_plan
 from fastrfm.sampling import draw_rows, draw_stratified_rows, strata_of_targets
 
@@ -54,6 +55,7 @@ class RecursionSettings:
     solver: str = "auto"
     tol: float = 1e-4
     agop_samples: int = 20_000
+    agop_output_samples: int | None = None
     memory_limit: int | None = None
     early_stopping: bool = True
 
@@ -137,7 +139,8 @@ def run_recursion(
     settings : RecursionSettings
     selection : Selection
     rng : RandomState
-        Draws the rows of the AGOP (stratified over the targets) and of the median distance.
+        Draws the rows of the AGOP (stratified over the targets), the mixtures of its outputs, and
+        the rows of the median distance.
     on_iteration : callable, optional
         Called with each history entry as soon as its iteration is complete.
     """
@@ -293,4 +296,6 @@ def _agop(
         root,
         diagonal=settings.diagonal,
         center=settings.center_gradients,
+        output_samples=settings.agop_output_samples,
+        seed=0 if settings.agop_output_samples is None else draw_seed(rng),
     )
