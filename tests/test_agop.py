@@ -95,6 +95,17 @@ def test_drawn_shapes(
     assert_accurate(OP, G, oracle.agop(X, Z, coef, **options), dtype)
 
 
+def test_tasks_of_several_panels_and_groups_of_outputs(backend: Backend, dtype: type) -> None:
+    """A task takes several lane panels here, and has more outputs than it scales at once."""
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((70, 14)).astype(dtype)
+    X = rng.standard_normal((4200, 14)).astype(dtype)
+    X[::60] = Z + dtype(1e-2) * rng.standard_normal((70, 14)).astype(dtype)  # near in each panel
+    coef = coefficients(rng, 70, 18, dtype)
+    G = backend.agop(X, Z, coef, bandwidth=3.0)
+    assert_accurate(OP, G, oracle.agop(X, Z, coef, bandwidth=3.0), dtype)
+
+
 def test_is_the_mean_outer_product_of_the_gradients(backend: Backend, dtype: type) -> None:
     """Two public functions agree: agop fuses what gradients writes out."""
     rng = np.random.default_rng(0)

@@ -49,6 +49,12 @@ BAD_PARAMETERS = [
     ({"tol": 0.0}, "The 'tol' parameter of RFMRegressor must be a float in the range"),
     ({"validation_fraction": 1.0}, "The 'validation_fraction' parameter of RFMRegressor must be"),
     ({"agop_samples": 0}, "The 'agop_samples' parameter of RFMRegressor must be an int in the"),
+    ({"agop_output_samples": 0}, "The 'agop_output_samples' parameter of RFMRegressor must be an"),
+    (
+        {"agop_output_samples": 2, "center_gradients": True},
+        "agop_output_samples=2 does not go with center_gradients=True: random mixtures of the "
+        "outputs have no mean gradient for each output; choose one of the two",
+    ),
     ({"memory_limit": 0}, "The 'memory_limit' parameter of RFMRegressor must be an int in the"),
     ({"callbacks": 3}, "The 'callbacks' parameter of RFMRegressor must be an instance of"),
 ]

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "common/parallel.hpp"
 #include "tile/gradient_tile.hpp"
 #include "tile/outer_products.hpp"
+#include "tile/output_mixer.hpp"
 
 namespace fastrfm {
 namespace {
@@ -46,10 +48,14 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
   const PackedPoints<T> centres =
       pack_points(args.z, law, transform, gradient_forms(law), interrupt);
   const std::int64_t n = args.x.rows;
-  const std::int64_t c = args.outputs;
   const std::int64_t depth = transform.depth();
+  std::optional<OutputMixer<T>> mixer;
+  if (args.output_samples > 0)
+    mixer.emplace(args.coef, args.z.rows, args.outputs, args.output_samples, args.seed);
+  const std::int64_t c = mixer ? args.output_samples : args.outputs;
   const std::int64_t lanes = level<T>().lanes;
-  const GradientTile<T> tile(law, transform, args.x, args.z, centres, args.coef, c, n);
+  const GradientTile<T> tile(law, transform, args.x, args.z, centres, c, n,
+                             mixer ? mixer->panels_wanted(depth) : 1);
   std::fill(args.sums, args.sums + (args.diagonal ? depth : depth * depth), 0.0);
   if (args.output_sums != nullptr) std::fill(args.output_sums, args.output_sums + c * depth, 0.0);
 
@@ -62,23 +68,32 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
       std::min(tiles, std::max<std::int64_t>(8, kChunkBytes / bytes_per_tile));
   Chunk<T> chunk(depth, tiles_per_chunk * step * c);
   std::vector<std::int64_t> output_of_panel_row;  // the output of each run of `lanes` chunk rows
-  using Scratch = typename GradientTile<T>::Scratch;
+  struct Scratch {
+    typename GradientTile<T>::Scratch tile;
+    typename OutputMixer<T>::Scratch mixer;
+  };
+  const auto make_scratch = [&]() -> Scratch {
+    return {tile.make_scratch(),
+            mixer ? mixer->make_scratch() : typename OutputMixer<T>::Scratch{}};
+  };
   for (std::int64_t first = 0; first < tiles; first += tiles_per_chunk) {
     const std::int64_t count = std::min(tiles_per_chunk, tiles - first);
     parallel_tasks(
-        count * output_blocks, tile.operations(count * step), interrupt,
-        [&] { return tile.make_scratch(); },
+        count * output_blocks, tile.operations(count * step), interrupt, make_scratch,
         [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
           const std::int64_t t = task / output_blocks;
           const std::int64_t begin = (first + t) * step;
           const std::int64_t end = std::min(n, begin + step);
           const std::int64_t l0 = task % output_blocks * tile.output_block();
           const std::int64_t l1 = std::min(c, l0 + tile.output_block());
-          if (!tile.compute(begin, end, l0, l1, scratch, interrupt, calling_thread)) return;
+          const T* coef = mixer ? mixer->mix(first + t, scratch.mixer) : args.coef;
+          if (!tile.compute(begin, end, {coef, l0, l1}, scratch.tile, interrupt, calling_thread))
+            return;
           const std::int64_t panels = ceil_div(end - begin, lanes);
           for (std::int64_t l = l0; l < l1; ++l)
             for (std::int64_t p = 0; p < panels; ++p)
-              chunk.put(tile.gradient(scratch, p, l - l0), t * step * c + (l * panels + p) * lanes);
+              chunk.put(tile.gradient(scratch.tile, p, l - l0),
+                        t * step * c + (l * panels + p) * lanes);
         });
     std::int64_t used = 0;
     output_of_panel_row.clear();

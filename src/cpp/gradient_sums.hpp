@@ -3,7 +3,9 @@
 // one in the root's coordinates, where they are smaller (G = A G~ A^T is for the caller).
 //
 // Shapes: X n x d, Z m x d, coef m x c row-major; sums k x k (or k, diagonal form), output_sums c x k,
-// in double, k the number of transformed coordinates. Nothing of size n x m or n x c x d is stored:
+// in double, k the number of transformed coordinates. With `output_samples` s the c outputs are
+// replaced by s random mixtures, drawn anew for each task's points (tile/output_mixer.hpp); the sums
+// then are unbiased. Means of outputs are not to be had from them, so output_sums is null. Nothing of size n x m or n x c x d is stored:
 // gradients live for one bounded chunk of rows.
 #pragma once
 
@@ -25,7 +27,9 @@ struct GradientSumsArgs {
   std::int64_t outputs;
   bool diagonal;
   double* sums;
-  double* output_sums;  // null if not wanted
+  double* output_sums;          // null if not wanted
+  std::int64_t output_samples;  // 0: the outputs themselves
+  std::uint64_t seed;           // of the mixtures
 };
 
 template <class T>

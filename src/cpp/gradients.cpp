@@ -16,7 +16,7 @@ void gradients(const GradientArgs<T>& args, Interrupt& interrupt) {
   const std::int64_t n = args.x.rows;
   const std::int64_t d = transform.features();
   const std::int64_t lanes = level<T>().lanes;
-  const GradientTile<T> tile(law, transform, args.x, args.z, centres, args.coef, args.outputs, n);
+  const GradientTile<T> tile(law, transform, args.x, args.z, centres, args.outputs, n);
 
   struct Scratch {
     typename GradientTile<T>::Scratch tile;
@@ -30,7 +30,8 @@ void gradients(const GradientArgs<T>& args, Interrupt& interrupt) {
     const std::int64_t end = std::min(n, begin + step);
     const std::int64_t l0 = task % blocks * tile.output_block();
     const std::int64_t l1 = std::min(args.outputs, l0 + tile.output_block());
-    if (!tile.compute(begin, end, l0, l1, scratch.tile, interrupt, calling_thread)) return;
+    if (!tile.compute(begin, end, {args.coef, l0, l1}, scratch.tile, interrupt, calling_thread))
+      return;
     for (std::int64_t p = 0; p * lanes < end - begin; ++p)
       for (std::int64_t l = l0; l < l1; ++l) {
         T* g = scratch.input_space.data();

@@ -8,7 +8,7 @@ namespace {
 template <class T>
 py::tuple call(const py::array& x, const py::array& z, const py::array& coef,
                const py::object& metric_root, double norm, double exponent, double bandwidth,
-               bool diagonal, bool output_sums) {
+               bool diagonal, bool output_sums, std::int64_t output_samples, std::uint64_t seed) {
   GradientSumsArgs<T> args{};
   args.x = points(x);
   args.z = points(z);
@@ -19,6 +19,10 @@ py::tuple call(const py::array& x, const py::array& z, const py::array& coef,
   args.coef = contiguous<T>(coef, "coef must be C-contiguous float32 or float64");
   args.outputs = coef.shape(1);
   args.diagonal = diagonal;
+  require(output_samples >= 0, "output_samples must not be negative");
+  require(output_samples == 0 || !output_sums, "random mixtures have no means of outputs");
+  args.output_samples = output_samples;
+  args.seed = seed;
   const std::int64_t depth = args.root.kind == Root::Kind::full ? args.root.rank : args.x.features;
   auto sums = diagonal ? py::array_t<double>(depth) : py::array_t<double>({depth, depth});
   auto by_output = py::array_t<double>({output_sums ? args.outputs : 0, depth});
@@ -35,16 +39,17 @@ void register_gradient_sums(py::module_& module) {
       "gradient_sums",
       [](const py::array& x, const py::array& z, const py::array& coef,
          const py::object& metric_root, double norm, double exponent, double bandwidth,
-         bool diagonal, bool output_sums) {
-        return is_float32(coef) ? call<float>(x, z, coef, metric_root, norm, exponent, bandwidth,
-                                              diagonal, output_sums)
-                                : call<double>(x, z, coef, metric_root, norm, exponent, bandwidth,
-                                               diagonal, output_sums);
+         bool diagonal, bool output_sums, std::int64_t output_samples, std::uint64_t seed) {
+        return (is_float32(coef) ? call<float> : call<double>)(x, z, coef, metric_root, norm,
+                                                               exponent, bandwidth, diagonal,
+                                                               output_sums, output_samples, seed);
       },
       py::arg("X"), py::arg("Z"), py::arg("coef"), py::arg("root").none(true), py::arg("norm"),
       py::arg("exponent"), py::arg("bandwidth"), py::arg("diagonal"), py::arg("output_sums"),
+      py::arg("output_samples") = 0, py::arg("seed") = 0,
       "Sums over rows and outputs of g g^T, (k, k) or its diagonal, and of g, (c, k) or None; in "
-      "input space, or in the coordinates of a (d, k) root.");
+      "input space, or in the coordinates of a (d, k) root. With output_samples > 0, of as many "
+      "random mixtures of the outputs.");
 }
 
 }  // namespace fastrfm::bind

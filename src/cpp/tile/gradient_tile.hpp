@@ -5,7 +5,8 @@
 //
 // p = 2: phi(u) = u, so g_l = x S_l - T_l with S_l = sum_j coef omega and T_l = sum_j coef omega z_j:
 // a second matrix product. Pairs so close that the subtraction would cancel are left out of it and
-// added by differences; pairs closer still, from the caller's rows in double.
+// added by differences; pairs closer still, from the caller's rows in double. The coefficients of
+// an output scale the weights, or the centres' coordinates where those are fewer.
 // Other p: the differences are summed as they are.
 #pragma once
 
@@ -20,10 +21,11 @@ namespace fastrfm {
 template <class T>
 class GradientTile {
  public:
-  // Outputs are handled `output_block()` at a time, to bound a thread's accumulators.
+  // Outputs are handled `output_block()` at a time, to bound a thread's accumulators. A task takes
+  // at least `panels_wanted` lane panels of points, within its usual bounds.
   GradientTile(const Law<T>& law, const Transform<T>& transform, const Source& x, const Source& z,
-               const PackedPoints<T>& centres, const T* coef, std::int64_t outputs,
-               std::int64_t points);
+               const PackedPoints<T>& centres, std::int64_t outputs, std::int64_t points,
+               std::int64_t panels_wanted = 1);
 
   std::int64_t points_per_task() const { return panels_ * lanes_; }
   std::int64_t output_block() const { return output_block_; }
@@ -41,21 +43,30 @@ class GradientTile {
 
   struct Scratch {
     LaneTile<T> tile;
-    Buffer<T> weights;       // omega of a centre block, [centre][lane]
+    Buffer<T> weights;       // omega of a centre block, [panel][centre][lane]; p != 2: one panel
     Buffer<T> near_weights;  // likewise, of near pairs
-    Buffer<T> scaled;        // weights times coefficients, [output][centre][lane]
-    Buffer<T> gradients;     // [panel][output][column][lane]; columns = depth, and S for p = 2
-    std::vector<unsigned char> near_rows;
+    // Coefficients times weights, [output][centre][lane], or times the centres of a block,
+    // [output][column group][centre][column].
+    Buffer<T> scaled;
+    Buffer<T> gradients;  // [panel][output][column][lane]; columns = depth, and S for p = 2
+    std::vector<unsigned char> near_rows;  // [panel][centre]
     std::vector<TouchingPair> touching;
     std::vector<double> work;
     std::vector<double> difference;
   };
   Scratch make_scratch() const;
 
-  // Gradients of outputs [l0, l1) at points [begin, end), into scratch.gradients; false if
+  // Coefficients (centres x all outputs, row-major), and the outputs [l0, l1) that are wanted.
+  struct Outputs {
+    const T* coef;
+    std::int64_t l0;
+    std::int64_t l1;
+  };
+
+  // Gradients of some outputs at points [begin, end), into scratch.gradients; false if
   // interrupted. Lanes beyond the last point hold zeros.
-  bool compute(std::int64_t begin, std::int64_t end, std::int64_t l0, std::int64_t l1,
-               Scratch& scratch, Interrupt& interrupt, bool calling_thread) const;
+  bool compute(std::int64_t begin, std::int64_t end, const Outputs& outputs, Scratch& scratch,
+               Interrupt& interrupt, bool calling_thread) const;
 
   // Where the gradient of a panel's output (counted from l0) starts in scratch.gradients.
   T* gradient(Scratch& scratch, std::int64_t panel, std::int64_t output) const {
@@ -64,12 +75,16 @@ class GradientTile {
 
  private:
   void weights(std::int64_t panel, std::int64_t j0, std::int64_t block, Scratch& scratch) const;
-  void sum_products(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
-                    std::int64_t l1, Scratch& scratch) const;
-  void sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block, std::int64_t l0,
-                       std::int64_t l1, Scratch& scratch) const;
-  void finish(std::int64_t panel, std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
-  void add_touching(std::int64_t l0, std::int64_t l1, Scratch& scratch) const;
+  void sum_products(std::int64_t j0, std::int64_t block, const Outputs& outputs,
+                    Scratch& scratch) const;
+  void add_product(const T* columns, std::int64_t group_stride, const T* factors,
+                   std::int64_t block, T* sums) const;
+  void add_near(std::int64_t panel, std::int64_t j0, std::int64_t block, const T* coef, T* sums,
+                const Scratch& scratch) const;
+  void sum_differences(std::int64_t panel, std::int64_t j0, std::int64_t block,
+                       const Outputs& outputs, Scratch& scratch) const;
+  void finish(std::int64_t panel, std::int64_t outputs, Scratch& scratch) const;
+  void add_touching(const Outputs& outputs, Scratch& scratch) const;
   double weight(double s) const;
 
   const Level<T>& lv_;
@@ -78,13 +93,13 @@ class GradientTile {
   const Source& x_;
   const Source& z_;
   const PackedPoints<T>& centres_;
-  const T* coef_;
   std::int64_t outputs_;
   std::int64_t lanes_;
   std::int64_t depth_;
   std::int64_t columns_;
   std::int64_t output_block_;
   std::int64_t panels_;
+  std::int64_t scaled_outputs_;  // outputs whose scaled centres fit the scratch; 0: scale weights
 };
 
 // The packed forms of the centres that GradientTile reads.

@@ -55,6 +55,9 @@ struct Level {
   // out[j * lanes + lane] = weights[j * lanes + lane] * factors[j * factor_stride]
   void (*scale_rows)(const T* weights, const T* factors, std::int64_t factor_stride,
                      std::int64_t rows, T* out);
+  // out[j * tile_rows + k] = columns[j * tile_rows + k] * factors[j * factor_stride]
+  void (*scale_columns)(const T* columns, const T* factors, std::int64_t factor_stride,
+                        std::int64_t points, T* out);
 
   // c[(l * c_output_stride) + k * lanes + lane] += sum_j w_l[j * lanes + lane]
   //   phi(x[k * lanes + lane] - z[j * z_stride + k]),  k < coordinates, l < outputs

@@ -16,6 +16,7 @@ namespace fastrfm::FASTRFM_LEVEL {
 template <class T>
 inline constexpr int kLanes = kTileVectors * Vec<T>::lanes;
 
+#include "columns.hpp"
 #include "copies.hpp"
 #include "sums.hpp"
 #include "tiles.hpp"
@@ -57,6 +58,7 @@ Level<T> make_level() {
   fill_accumulate<T, kTileRows>(level);
   fill_symmetric_rows<T, Level<T>::kSymmetricRows>(level);
   level.scale_rows = scale_rows<T>;
+  level.scale_columns = scale_columns<T>;
   level.differences[static_cast<int>(Norm::two)] = nullptr;  // a product instead
   level.differences[static_cast<int>(Norm::two_direct)] = differences<Norm::two_direct, T>;
   level.differences[static_cast<int>(Norm::one)] = differences<Norm::one, T>;

@@ -17,8 +17,10 @@ inline constexpr std::int64_t kCentreBlock = 240;
 
 // How many lane panels a task takes: more reuse of each centre block, but enough tasks for the
 // threads of a large machine, and accumulators (`words_per_lane` each) that stay in a core's cache.
+// `wanted`: at least so many, up to the most, where a task has work that does not grow with them.
 template <class T>
-std::int64_t panels_per_task(std::int64_t points, std::int64_t words_per_lane) {
+std::int64_t panels_per_task(std::int64_t points, std::int64_t words_per_lane,
+                             std::int64_t wanted = 1) {
   constexpr std::int64_t most = 4;
   constexpr std::int64_t tasks_wanted = 64;
   constexpr std::int64_t cache_bytes = 2 << 20;
@@ -26,7 +28,7 @@ std::int64_t panels_per_task(std::int64_t points, std::int64_t words_per_lane) {
   const std::int64_t by_tasks = points / (lanes * tasks_wanted);
   const std::int64_t by_cache =
       cache_bytes / (lanes * words_per_lane * static_cast<std::int64_t>(sizeof(T)));
-  return std::clamp<std::int64_t>(std::min(by_tasks, by_cache), 1, most);
+  return std::clamp<std::int64_t>(std::max(std::min(by_tasks, by_cache), wanted), 1, most);
 }
 
 // The evaluation points of one task.

@@ -60,4 +60,6 @@ def gradient_sums(
     bandwidth: float,
     diagonal: bool,
     output_sums: bool,
+    output_samples: int = 0,
+    seed: int = 0,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]: ...

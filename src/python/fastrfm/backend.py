@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm import _cpu
+from fastrfm.outputs import rotate_outputs, rotation_pays
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import floating_dtype
 
@@ -138,13 +139,37 @@ def gradients(X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root) -> Ar
 
 
 def gradient_sums(
-    X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root, *, diagonal: bool, center: bool
+    X: Array,
+    Z: Array,
+    coef: Array,
+    kernel: Kernel,
+    root: Root,
+    *,
+    diagonal: bool,
+    center: bool,
+    output_samples: int | None = None,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
     """Mean over the rows of X of the sum over outputs of g g^T, in input space.
 
     (d, d), or (d,) if `diagonal`; float64. With `center`, less each output's mean gradient.
+    With `output_samples`, an unbiased estimate from as many random mixtures of the outputs (unless
+    there are no more outputs than that); not with `center`.
     """
-    working = _gradient_dtype(floating_dtype(X, Z, coef), kernel, root)
+    dtype = floating_dtype(X, Z, coef)
+    working = _gradient_dtype(dtype, kernel, root)
+    n_outputs = coef.shape[1]
+    samples = 0 if output_samples is None or output_samples >= n_outputs else output_samples
+    if rotation_pays(len(X), len(Z), X.shape[1], n_outputs, samples or n_outputs):
+        # Means rotate along with the gradients, so centring is not in the way. Mixtures of rotated
+        # outputs scatter as those of the outputs do, or less where the rank is nearly low: relative
+        # Frobenius error of one mixture 0.25 against 0.25 (load_digits), 0.12 against 0.17 (ten
+        # targets of rank 2 and noise).
+        rotated = rotate_outputs(coef, dtype)
+        if samples >= rotated.shape[1]:
+            samples = 0
+        if samples or rotated.shape[1] < n_outputs:
+            coef = rotated
     coef = np.ascontiguousarray(coef, working)
     full = root is not None and root.ndim == 2
     # The diagonal in input space needs all of G~ when the root mixes the features.
@@ -159,14 +184,16 @@ def gradient_sums(
         kernel.bandwidth,
         diagonal_sums,
         center,
+        samples,
+        seed,
     )
     G: NDArray[np.float64] = sums / len(X)
-    if output_sums is not None:
-        mean = output_sums / len(X)
-        G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
-    if root is not None and root.ndim == 2:
-        # On one BLAS thread, so that the bits do not depend on their number.
-        with one_blas_thread():
+    # On one BLAS thread, so that the bits do not depend on their number.
+    with one_blas_thread():
+        if output_sums is not None:
+            mean = output_sums / len(X)
+            G -= (mean * mean).sum(axis=0) if diagonal_sums else mean.T @ mean
+        if root is not None and root.ndim == 2:
             AG = root @ G
             G = (AG * root).sum(axis=1) if diagonal else AG @ root.T
     # Centring subtracts; what should be zero may come out a rounding below it.

@@ -26,7 +26,9 @@ from fastrfm import backend
 from fastrfm.bandwidth import MEDIAN_ROWS, BandwidthRule
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
+from fastrfm.outputs import draw_seed
 from fastrfm.ridge import RidgeFit, fit_ridge, make_plan
+from fastrfm.sampling import draw_rows, draw_stratified_rows, strata_of_targets
 
 Array = NDArray[np.floating[Any]]
 
@@ -53,6 +55,7 @@ class RecursionSettings:
     solver: str = "auto"
     tol: float = 1e-4
     agop_samples: int = 20_000
+    agop_output_samples: int | None = None
     memory_limit: int | None = None
     early_stopping: bool = True
 
@@ -136,11 +139,13 @@ def run_recursion(
     settings : RecursionSettings
     selection : Selection
     rng : RandomState
-        Draws the rows of the AGOP and of the median distance.
+        Draws the rows of the AGOP (stratified over the targets), the mixtures of its outputs, and
+        the rows of the median distance.
     on_iteration : callable, optional
         Called with each history entry as soon as its iteration is complete.
     """
-    median_sample = X[_sample(len(X), MEDIAN_ROWS, rng)]
+    median_sample = X[draw_rows(len(X), MEDIAN_ROWS, rng)]
+    strata = _strata(Y, settings)
     history: list[dict[str, Any]] = []
     best: RecursionResult | None = None
     best_score = np.inf
@@ -166,7 +171,7 @@ def run_recursion(
         continues = iteration < settings.n_iter and not hopeless
         agop = None
         if is_best or continues:
-            agop = _agop(X, ridge.coef, kernel, root, settings, rng)
+            agop = _agop(X, strata, ridge.coef, kernel, root, settings, rng)
         clock.append(perf_counter())
 
         history.append(
@@ -213,7 +218,8 @@ def refit(
     start = result.coef if len(result.coef) == len(X) else None
     ridge = _solve(X, Y, result.kernel, result.root, settings, start, settings.tol)
     ridge.release()
-    agop = _agop(X, ridge.coef, result.kernel, result.root, settings, rng)
+    strata = _strata(Y, settings)
+    agop = _agop(X, strata, ridge.coef, result.kernel, result.root, settings, rng)
     return RecursionResult(
         result.kernel,
         result.root,
@@ -263,8 +269,16 @@ def _solve(
     )
 
 
+def _strata(Y: Array, settings: RecursionSettings) -> NDArray[np.intp] | None:
+    """Return the strata that the rows of the AGOP are drawn from; None where it takes all rows."""
+    if settings.agop_samples >= len(Y):
+        return None
+    return strata_of_targets(Y, settings.agop_samples)
+
+
 def _agop(
     X: Array,
+    strata: NDArray[np.intp] | None,
     coef: Array,
     kernel: Kernel,
     root: Root,
@@ -272,8 +286,8 @@ def _agop(
     rng: np.random.RandomState,
 ) -> NDArray[np.float64]:
     rows = X
-    if settings.agop_samples < len(X):
-        rows = X[_sample(len(X), settings.agop_samples, rng)]
+    if strata is not None:
+        rows = X[draw_stratified_rows(strata, settings.agop_samples, rng)]
     return backend.gradient_sums(
         rows,
         X,
@@ -282,11 +296,6 @@ def _agop(
         root,
         diagonal=settings.diagonal,
         center=settings.center_gradients,
+        output_samples=settings.agop_output_samples,
+        seed=0 if settings.agop_output_samples is None else draw_seed(rng),
     )
-
-
-def _sample(n: int, size: int, rng: np.random.RandomState) -> NDArray[np.intp]:
-    """At most `size` of `n` row numbers, without repetition, in order (memory order)."""
-    if size >= n:
-        return np.arange(n)
-    return np.sort(rng.choice(n, size, replace=False))

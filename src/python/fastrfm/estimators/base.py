@@ -20,6 +20,7 @@ from fastrfm.bandwidth import BandwidthRule
 from fastrfm.estimators.progress import iteration_log
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_of_root
+from fastrfm.outputs import check_not_centred
 from fastrfm.preprocessing import ColumnScaler
 from fastrfm.recursion import (
     Array,
@@ -63,6 +64,7 @@ class BaseRFM(ABC, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "early_stopping": ["boolean"],
         "agop_samples": [Interval(Integral, 1, None, closed="left")],
+        "agop_output_samples": [Interval(Integral, 1, None, closed="left"), None],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -87,6 +89,7 @@ class BaseRFM(ABC, BaseEstimator):
         validation_fraction: float | None = None,
         early_stopping: bool = True,
         agop_samples: int = 20_000,
+        agop_output_samples: int | None = None,
         memory_limit: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -107,6 +110,7 @@ class BaseRFM(ABC, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
         self.agop_samples = agop_samples
+        self.agop_output_samples = agop_output_samples
         self.memory_limit = memory_limit
         self.random_state = random_state
         self.verbose = verbose
@@ -192,6 +196,8 @@ class BaseRFM(ABC, BaseEstimator):
     def _settings(self) -> RecursionSettings:
         bandwidth = BandwidthRule.parse(self.bandwidth)
         Kernel(norm=self.norm, exponent=self.exponent)  # refuses exponent > norm, before any work
+        samples = None if self.agop_output_samples is None else int(self.agop_output_samples)
+        check_not_centred("agop_output_samples", samples, "center_gradients", self.center_gradients)
         return RecursionSettings(
             norm=float(self.norm),
             exponent=float(self.exponent),
@@ -205,6 +211,7 @@ class BaseRFM(ABC, BaseEstimator):
             solver=self.solver,
             tol=float(self.tol),
             agop_samples=int(self.agop_samples),
+            agop_output_samples=samples,
             memory_limit=None if self.memory_limit is None else int(self.memory_limit),
             early_stopping=bool(self.early_stopping),
         )

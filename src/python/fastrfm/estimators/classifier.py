@@ -66,13 +66,19 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
     early_stopping : bool, default=True
         Stop when an iteration's accuracy is 1.1 times worse than the best so far.
     agop_samples : int, default=20_000
-        Number of rows, drawn at random at each iteration, that the AGOP averages over.
+        Number of rows, drawn at random at each iteration, that the AGOP averages over;
+        stratified over the classes.
+    agop_output_samples : int, default=None
+        Estimate the AGOP, without bias, from this many random mixtures of the outputs for each
+        tile of rows instead of from all outputs; see :func:`agop`. For many outputs: 1 or 2 cost
+        little more than a single output. None is exact. Not with `center_gradients`.
     memory_limit : int, default=None
         Bytes that a solve may take. A fit that would need more is refused. The standardised
         copy of `X`, the AGOP (64 MiB at most, and the square of the number of features) and
         leave-one-out (256 columns) come on top.
     random_state : int or RandomState, default=None
-        Draws the rows that are sampled: for validation, the AGOP, the median distance.
+        Draws the rows that are sampled (for validation, the AGOP, the median distance) and the
+        mixtures of outputs.
     verbose : int, default=0
         1 logs each iteration to the logger ``fastrfm``, 2 also the seconds of each phase.
     callbacks : iterable of callable, default=None

@@ -1,0 +1,101 @@
+// Random mixtures of the outputs, drawn anew for each tile of points.
+//
+// With R (c x s) of independent signs, E[R R^T] = s I. So the s outputs coef R / sqrt(s) have
+//   E[sum_a g_a g_a^T] = sum_l g_l g_l^T
+// over the signs. A sign is a hash of (seed, tile, output, sample): no generator has a state, and
+// the bits do not depend on which thread takes a tile.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "../common/buffer.hpp"
+#include "level.hpp"
+
+namespace fastrfm {
+
+// The finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi 10.1145/2660193.2660195).
+inline std::uint64_t scramble(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+template <class T>
+class OutputMixer {
+ public:
+  struct Scratch {
+    Buffer<T> signs;  // outputs x samples, divided by sqrt(samples)
+    Buffer<T> panel;  // samples x lanes
+    Buffer<T> mixed;  // centres x samples
+  };
+
+  OutputMixer(const T* coef, std::int64_t centres, std::int64_t outputs, std::int64_t samples,
+              std::uint64_t seed)
+      : lv_(level<T>()),
+        centres_(centres),
+        outputs_(outputs),
+        samples_(samples),
+        seed_(scramble(seed)),
+        coef_(round_up(centres, level<T>().lanes) * outputs) {
+    coef_.clear();  // the centres that pad the last panel
+    const std::int64_t lanes = lv_.lanes;
+    for (std::int64_t j = 0; j < centres; ++j)
+      for (std::int64_t l = 0; l < outputs; ++l)
+        coef_[(j / lanes * outputs + l) * lanes + j % lanes] = coef[j * outputs + l];
+  }
+
+  Scratch make_scratch() const {
+    return {Buffer<T>(outputs_ * samples_), Buffer<T>(samples_ * lv_.lanes),
+            Buffer<T>(centres_ * samples_)};
+  }
+
+  // The mixed coefficients of a tile, centres x samples; they live in the scratch.
+  const T* mix(std::int64_t tile, Scratch& scratch) const {
+    draw_signs(tile, scratch.signs);
+    const std::int64_t lanes = lv_.lanes;
+    for (std::int64_t j0 = 0; j0 < centres_; j0 += lanes) {
+      scratch.panel.clear();
+      for (std::int64_t a = 0; a < samples_; a += lv_.tile_rows)
+        lv_.accumulate[std::min<std::int64_t>(lv_.tile_rows, samples_ - a)](
+            scratch.signs.data() + a, samples_, coef_.data() + j0 * outputs_, outputs_,
+            scratch.panel.data() + a * lanes, lanes);
+      const std::int64_t count = std::min(lanes, centres_ - j0);
+      for (std::int64_t a = 0; a < samples_; ++a)
+        for (std::int64_t lane = 0; lane < count; ++lane)
+          scratch.mixed[(j0 + lane) * samples_ + a] = scratch.panel[a * lanes + lane];
+    }
+    return scratch.mixed.data();
+  }
+
+  // Lane panels of points a tile wants, so that mixing is a small part of its work. Mixing takes
+  // about outputs x max(samples, 4) / 2 fused operations a centre (below 4 samples it waits for
+  // the additions), a point `depth` (1 + samples) and some 30 for its weight.
+  std::int64_t panels_wanted(std::int64_t depth) const {
+    constexpr std::int64_t small_part = 16;
+    const std::int64_t mixing = outputs_ * std::max<std::int64_t>(samples_, 4) / 2;
+    const std::int64_t panel = lv_.lanes * (depth * (1 + samples_) + 30);
+    return ceil_div(small_part * mixing, panel);
+  }
+
+ private:
+  void draw_signs(std::int64_t tile, Buffer<T>& signs) const {
+    constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15ULL;
+    const T size = static_cast<T>(1.0 / std::sqrt(static_cast<double>(samples_)));
+    const std::int64_t count = outputs_ * samples_;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto counter = static_cast<std::uint64_t>(tile * count + i);
+      signs[i] = (scramble(seed_ + (counter + 1) * golden_ratio) >> 63) != 0 ? size : -size;
+    }
+  }
+
+  const Level<T>& lv_;
+  std::int64_t centres_;
+  std::int64_t outputs_;
+  std::int64_t samples_;
+  std::uint64_t seed_;
+  Buffer<T> coef_;  // [panel of centres][output][centre]
+};
+
+}  // namespace fastrfm
