@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -37,7 +38,7 @@ SMALL = [
     Case("agop", 60, 5, norm=1.0),
     Case("solve_ridge", 60, 5, 2),
 ]
-RATES = MeasuredRates({OURS: 1e11}, 2e10, 1e10, 1e11, "assumed")
+RATES = MeasuredRates({OURS: 1e11}, 2e10, 1.5e10, 1e10, 1e11, "measured", "assumed")
 
 
 def run_at(problem: Problem) -> np.ndarray:
@@ -93,23 +94,38 @@ def test_bandwidth_is_the_typical_distance() -> None:
 @pytest.mark.parametrize(
     ("op", "norm", "expected"),
     [
-        ("kernel_matrix", 2.0, Work(60, 0, 4 * (16 + 12), 150)),
-        ("kernel_matrix", 1.0, Work(0, 90, 4 * (16 + 12), 100)),
-        ("kernel_matmul", 2.0, Work(60 + 64, 0, 4 * 4 * 7, 150)),
-        ("agop", 2.0, Work(96 + 192 + 72, 0, 4 * (12 + 8 + 9), 16 * 16)),
-        ("agop", 1.0, Work(72, 144 + 144, 4 * (12 + 8 + 9), 16 * 11)),
-        ("solve_ridge", 2.0, Work(60 + 64 / 3, 0, 4 * (8 + 12), 150)),
+        ("kernel_matrix", 2.0, Work(60, 0, 48, 64, 150)),
+        ("kernel_matrix", 1.0, Work(0, 90, 48, 64, 100)),
+        ("kernel_matmul", 2.0, Work(60 + 64, 0, 48 + 32, 32, 150)),
+        ("agop", 2.0, Work(96 + 192 + 72, 0, 48 + 32, 36, 16 * 16)),
+        ("agop", 1.0, Work(72, 144 + 288, 48 + 32, 36, 16 * 11)),
+        ("solve_ridge", 2.0, Work(60 + 64 / 3, 0, 48 + 32, 32, 150)),
     ],
 )
 def test_work(op: str, norm: float, expected: Work) -> None:
     assert work_of(Case(op, 4, 3, 2, norm=norm)) == expected
 
 
-def test_floor_is_the_larger_of_arithmetic_and_traffic() -> None:
-    least = floor(Work(8.0, 3.0, 10.0, 6.0), Rates(sgemm=4.0, copy=5.0, lanes=3.0))
-    assert (least.roofline, least.with_values) == (3.0, 5.0)
-    least = floor(Work(1.0, 0.0, 10.0, 3.0), Rates(sgemm=4.0, copy=5.0, lanes=3.0))
-    assert (least.roofline, least.with_values) == (2.0, 2.0)
+@pytest.mark.parametrize(("c", "gradient"), [(1, 4), (2, 6), (3, 7), (10, 14)])
+def test_the_sign_of_a_difference_has_three_values(c: int, gradient: int) -> None:
+    work = work_of(Case("agop", 4, 3, c, norm=1.0))
+    assert work is not None
+    assert work.lane_operations == (3 + gradient) * 3 * 16
+
+
+@pytest.mark.parametrize(
+    ("work", "roofline", "with_values"),
+    [
+        (Work(8.0, 3.0, 5.0, 5.0, 6.0), 3.0, 5.0),  # arithmetic
+        (Work(1.0, 0.0, 5.0, 5.0, 3.0), 2.0, 2.0),  # reading and writing
+        (Work(1.0, 0.0, 0.0, 12.0, 3.0), 3.0, 3.0),  # writing
+    ],
+)
+def test_floor_is_the_largest_of_arithmetic_and_traffic(
+    work: Work, roofline: float, with_values: float
+) -> None:
+    least = floor(work, Rates(sgemm=4.0, copy=5.0, write=4.0, lanes=3.0))
+    assert (least.roofline, least.with_values) == (roofline, with_values)
 
 
 def test_no_floor_where_it_is_not_known() -> None:
@@ -137,7 +153,12 @@ def test_rates_are_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "QUICK_COPY_BYTES", 2**22)
     assert 1e8 < rates.copy_rate(2, quick=True) < 1e13
     assert 1e8 < rates.fill_rate(2, quick=True) < 1e13
+    rate, method = rates.write_rate(2, quick=True)
+    assert method == "measured by a compiled loop" or not any(map(shutil.which, rates.COMPILERS))
+    assert 1e8 < rate < 1e13
     monkeypatch.setattr(rates, "COMPILERS", ())
+    rate, method = rates.write_rate(2, quick=True)
+    assert (1e8 < rate < 1e13, method) == (True, "measured by NumPy's fill")
     assert rates.lane_rate(1, 8e9) == (4e9, "assumed: the multiply-adds of sgemm")
     assert rates.sgemm_rate(lambda size: size / 3072, quick=False) == 2 * 3072**3
 
@@ -230,7 +251,7 @@ def test_report() -> None:
     results = report["cases"][0]["results"]
     assert results["PyTorch"]["ratio"] == 10
     assert results[OURS]["median"] == 2e-3
-    least = 4 * (1_000**2 + 10_000) / 2e10
+    least = 4 * 1_000**2 / 1.5e10  # written; more than read and written at the copy rate
     assert math.isclose(results[OURS]["roofline_fraction"], least / 2e-3)
     assert "roofline_fraction" not in results["PyTorch"]
     assert results["xRFM"]["reason"].startswith("wrong")
