@@ -11,6 +11,7 @@ Needs the extra ``bench``.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ Array = NDArray[Any]
 DEFAULT = RFMClassifier().rank_tolerance
 TEST_PART = 0.2
 PHASES = ("solve", "agop", "metric")
-HEADERS = ("data", "cut", "iter", "rank", "solve s", "AGOP s", "metric s", "accuracy", "change")
+HEADERS = ("data", "cut", "it", "rank", "solve", "AGOP", "metric", "accuracy", "change")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Images:
     X_test: Array
     labels_test: Array
     priors: Array
+
+    @property
+    def short_name(self) -> str:
+        """Its first letters: "mnist" of "mnist_5k"."""
+        return re.split(r"[^a-z]", self.name)[0]
 
 
 @dataclass
@@ -161,13 +167,13 @@ def rows_of(data: Images, fits: dict[float, Fit]) -> Iterator[tuple[str, ...]]:
         for iteration, rank in enumerate(fit.ranks):
             change = np.abs(fit.scores[iteration] - reference.scores[iteration]).max()
             yield (
-                data.name.partition("_")[0] if fit is reference and iteration == 0 else "",
+                data.short_name if fit is reference and iteration == 0 else "",
                 f"{tolerance:g}" if iteration == 0 else "",
                 str(iteration),
                 f"{rank:,}",
-                *(f"{fit.median_seconds(iteration, phase):.3f}" for phase in PHASES),
+                *(f"{fit.median_seconds(iteration, phase):#.3g}" for phase in PHASES),
                 f"{accuracy(data, fit.scores[iteration]):.4f}",
-                "" if fit is reference else f"{change:.1e}",
+                "" if fit is reference else f"{change:.0e}",
             )
 
 
@@ -209,9 +215,9 @@ def main() -> None:
     paths = sorted((options.data / "img").glob(f"*{options.only}*.npz"))
     if not paths:
         sys.exit(f"rank_cut: no img/*{options.only}*.npz in {options.data}")
-    table = Table(title="the rank cut on images")
+    table = Table(title="seconds, accuracy and largest change of a score")
     for header in HEADERS:
-        table.add_column(header, justify="left" if header == "data" else "right", min_width=7)
+        table.add_column(header, justify="left" if header == "data" else "right", no_wrap=True)
     lines: list[tuple[str, ...]] = []
     sentences: list[str] = []
     for path in paths:
@@ -255,10 +261,10 @@ def markdown(lines: list[tuple[str, ...]], sentences: list[str]) -> str:
             f"- {machine['cpu']}, {machine['cores']} cores, {machine['isa_level']}, "
             f"{machine['system']}; Python {machine['python']}, commit {machine['commit']}, "
             f"{machine['date']}",
-            '- cut: the rank tolerance. Seconds: medians over interleaved repeats; "metric s" is '
-            "the step from the AGOP of the iteration before to this one's metric, an "
-            "eigendecomposition on one thread. accuracy: on test rows; change: the largest one "
-            "of a test row's score, against the first tolerance at the same iteration.",
+            "- cut: the rank tolerance; it: the iteration. solve, AGOP, metric: seconds, medians over "
+            "interleaved repeats; metric is the step from the AGOP of the iteration before to this "
+            "one's root, an eigendecomposition on one thread. accuracy: on test rows; change: the "
+            "largest one of a test row's score, against the first tolerance at the same iteration.",
             *(f"- {sentence}" for sentence in sentences),
             "",
             "| " + " | ".join(HEADERS) + " |",

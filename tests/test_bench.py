@@ -21,11 +21,13 @@ from fastrfm import cli
 from fastrfm.bench import figures, rates, run, table
 from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases
 from fastrfm.bench.contenders import OURS, ours
+from fastrfm.bench.contenders.keops_build import build_folder, building
 from fastrfm.bench.machine_rates import MachineRates, MeasuredRates
 from fastrfm.bench.memory import PeakMemory
 from fastrfm.bench.oracle import WrongResultError, check
 from fastrfm.bench.processes import Measurement, Process, ProcessError, interleave, start
-from fastrfm.bench.protocol import Prepared
+from fastrfm.bench.progress import CaseProgress
+from fastrfm.bench.protocol import Prepared, Timing
 from fastrfm.bench.report import make_report
 from fastrfm.bench.work import Rates, Work, floor, work_of
 
@@ -79,8 +81,8 @@ def test_the_check_refuses_wrong_results(case: Case) -> None:
 
 def test_whole_agops_must_agree() -> None:
     G = np.eye(3)
-    assert Prepared(0, 1, 1.5 * G).differs_from(Prepared(0, 1, G)) == 0.5
-    assert Prepared(0, 1).differs_from(Prepared(0, 1)) == 0.0
+    assert Prepared(0, None, 1.5 * G).differs_from(Prepared(0, None, G)) == 0.5
+    assert Prepared(0).differs_from(Prepared(0)) == 0.0
 
 
 def test_bandwidth_is_the_typical_distance() -> None:
@@ -219,6 +221,100 @@ def test_a_missing_package_is_skipped_with_the_reason(
     running, absent = start(["PyTorch"], 1)
     assert running == {}
     assert absent == {"PyTorch": "not installed (no torch here)"}
+
+
+def test_a_contender_that_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise PermissionError('no cache here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert start(["PyTorch"], 1)[1] == {
+        "PyTorch": "cannot be loaded (PermissionError: no cache here)"
+    }
+
+
+def test_a_slow_call_is_refused_after_a_part_of_its_rows(process: Process) -> None:
+    case = Case("agop", 200, 3)
+    with pytest.raises(ProcessError, match=r"too slow: about 0 s a call, judged by 4 of 200 rows"):
+        process.ask("prepare", case, limit=0.0)
+    assert process.ask("prepare", case, limit=60.0).error < 1e-4
+
+
+class Fake:
+    """A process whose calls take as long as it says."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def ask(self, what: str, case: Case | None = None, **options: Any) -> Any:
+        answers = {"supports": True, "drop": None, "run": Timing(self.seconds, 1, 0.5)}
+        fit = case is not None and case.is_fit
+        answers["prepare"] = Prepared(0.0, None if fit else Timing(self.seconds, 2, 0.5))
+        return answers[what]
+
+
+@pytest.mark.parametrize(
+    ("op", "seconds", "rounds"),
+    [
+        ("agop", 0.01, 15),
+        ("agop", 0.45, 4),  # as many as fit into 2 s
+        ("agop", 3.9, 3),
+        ("agop", 4.1, 2),
+        ("agop", 11.0, 1),  # the checked first run itself
+        ("fit_fixed", 0.01, 3),
+        ("fit_fixed", 11.0, 1),
+    ],
+)
+def test_slow_contenders_get_fewer_rounds(op: str, seconds: float, rounds: int) -> None:
+    processes: dict[str, Any] = {OURS: Fake(0.01), "other": Fake(seconds)}
+    results = interleave(Case(op, 100, 3), processes, budget=2.0, notify=lambda text: None)
+    assert len(results["other"].seconds) == rounds
+    assert len(results[OURS].seconds) == (3 if op == "fit_fixed" else 15)
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("x.cpp: In function f\nx.cpp:1: error: no Python.h", "x.cpp:1: error: no Python.h"),
+        ("", "no module x"),
+    ],
+)
+def test_what_stops_a_build_is_said(printed: str, reason: str, tmp_path: Path) -> None:
+    def build() -> None:
+        with building(tmp_path):
+            print(printed)
+            raise ImportError("no module x")
+
+    with pytest.raises(RuntimeError, match=f"^compiling failed: {reason}$"):
+        build()
+
+
+def test_a_build_that_was_stopped_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = build_folder()
+    with building(folder):
+        (folder / "a.so").touch()
+    assert (build_folder() / "a.so").exists()
+    with pytest.raises(KeyboardInterrupt):
+        with building(folder):
+            raise KeyboardInterrupt
+    assert not (build_folder() / "a.so").exists()
+
+
+def test_progress_says_how_long_the_rest_takes() -> None:
+    console = Console(file=StringIO(), width=100)
+    cases = [Case("agop", 100, 3), Case("agop", 101, 3), Case("agop", 10_000, 784, 10)]
+    with CaseProgress(cases, console) as progress:
+        progress.notify("now")
+        progress.finished(cases[0], {OURS: Measurement([0.5]), "xRFM": Measurement(reason="no")})
+        assert progress.time_left(3.0) == "about 36 s left"
+        assert progress.time_left(60.0) == "about 12 min left"
+        progress.finished(cases[1], {})
+        progress.finished(cases[2], {})
+        assert progress.time_left(60.0) == "about 0 s left"
+    assert "1/3 agop p=2 n=100 d=3 c=1: fastrfm 0.5 s, xRFM not timed" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def a_report() -> dict[str, Any]:

@@ -129,11 +129,16 @@ def select_cases(mode: str, *, fit_rows: int = 10_000, only: str | None = None) 
     """
     sizes: tuple[int, ...]
     if mode == "quick":
-        cases = _cases(2_000, dims=(32,), dims_p1=(32,), agop_dims=(32,), solve_rows=1_000)
+        cases = _cases(2_000, dims=(32,), dims_p1=(32,), outputs=(1,), solve_rows=1_000)
         sizes = (1_000, 2_000)
     else:
-        cases = _cases(10_000, dims=(10, 32, 100, 784), dims_p1=(10, 32, 100), agop_dims=(32, 100))
-        cases += [Case("agop", 10_000, 784), Case("agop", 10_000, 784, c=10)]
+        cases = _cases(
+            10_000,
+            dims=(10, 32, 100, 784),
+            dims_p1=(10, 32, 100),
+            outputs=(1, 10),
+            solve_rows=5_000,
+        )
         sizes = (1_250, 2_500, 5_000, 10_000)
     cases += [
         Case(op, n, 32, sweep=True)
@@ -152,17 +157,17 @@ def _cases(
     *,
     dims: tuple[int, ...],
     dims_p1: tuple[int, ...],
-    agop_dims: tuple[int, ...],
-    solve_rows: int = 5_000,
+    outputs: tuple[int, ...],
+    solve_rows: int,
 ) -> list[Case]:
-    outputs = (1, 10) if n > 2_000 else (1,)
     return [
         *(Case("kernel_matrix", n, d) for d in dims),
         *(Case("kernel_matrix", n, d, norm=1.0) for d in dims_p1),
         Case("kernel_matrix", n, 32, exponent=2.0),
         *(Case("kernel_matmul", n, d, c) for d in dims for c in outputs),
-        *(Case("agop", n, d, c) for d in agop_dims for c in outputs),
-        Case("agop", n, 32, norm=1.0),
+        *(Case("kernel_matmul", n, d, norm=1.0) for d in dims_p1),
+        *(Case("agop", n, d, c) for d in dims for c in outputs),
+        *(Case("agop", n, d, norm=1.0) for d in dims_p1),
         Case("solve_ridge", solve_rows, 32),
         Case("solve_ridge", solve_rows, 32, norm=1.0),
     ]

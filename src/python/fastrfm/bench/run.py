@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fastrfm.bench import figures, table
 from fastrfm.bench.cases import Case, select_cases
@@ -15,12 +14,13 @@ from fastrfm.bench.contenders import CONTENDERS, OURS, OURS_OUT
 from fastrfm.bench.machine import available_cores, describe_machine
 from fastrfm.bench.machine_rates import MachineRates
 from fastrfm.bench.processes import Measurement, interleave, start
+from fastrfm.bench.progress import CaseProgress
 from fastrfm.bench.report import make_report
 
 __all__ = ["BenchOptions", "default_output", "run_bench"]
 
-# Seconds for the rounds of one case, beyond the three that every case gets.
-BUDGET = {"quick": 0.0, "ops": 6.0, "full": 6.0}
+# Seconds for the rounds of one contender in one case, beyond the three that everyone gets.
+BUDGET = {"quick": 0.0, "ops": 2.0, "full": 2.0}
 FIT_BUDGET = 60.0
 
 
@@ -73,26 +73,22 @@ def run_bench(options: BenchOptions, console: Console) -> bool:
     options.output.mkdir(parents=True, exist_ok=True)
     threads = options.threads or available_cores()
 
-    with _progress(console) as progress:
-        task = progress.add_task("starting the contenders' processes", total=len(cases))
-
-        def notify(text: str) -> None:
-            progress.update(task, description=text)
-
+    with CaseProgress(cases, console) as progress:
         running, absent = start(names, threads)
         try:
             for name, reason in absent.items():
                 console.print(f"skipped: {name}, {reason}", highlight=False, soft_wrap=True)
             versions = {name: process.ask("version") for name, process in running.items()}
             rates = MachineRates(running, threads, quick=options.mode == "quick")
-            notify("measuring the machine")
+            progress.notify("measuring the machine")
             rates.measure()
+            progress.begin_cases()
             measured: dict[Case, dict[str, Measurement]] = {}
             for case in cases:
                 budget = FIT_BUDGET if case.is_fit else BUDGET[options.mode]
-                measured[case] = interleave(case, running, budget=budget, notify=notify)
-                progress.advance(task)
-            notify("measuring the machine once more")
+                measured[case] = interleave(case, running, budget=budget, notify=progress.notify)
+                progress.finished(case, measured[case])
+            progress.notify("measuring the machine once more")
             rates.measure()
         finally:
             for process in running.values():
@@ -128,14 +124,3 @@ def _names(peers: tuple[str, ...] | None, *, quick: bool) -> list[str]:
     if unknown:
         raise ValueError(f"no peer {unknown[0]!r}; there are {', '.join(others.values())}")
     return [OURS, *(others[peer.lower()] for peer in peers)]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-    )
