@@ -261,10 +261,11 @@ def markdown(lines: list[tuple[str, ...]], sentences: list[str]) -> str:
             f"- {machine['cpu']}, {machine['cores']} cores, {machine['isa_level']}, "
             f"{machine['system']}; Python {machine['python']}, commit {machine['commit']}, "
             f"{machine['date']}",
-            "- cut: the rank tolerance; it: the iteration. solve, AGOP, metric: seconds, medians over "
-            "interleaved repeats; metric is the step from the AGOP of the iteration before to this "
-            "one's root, an eigendecomposition on one thread. accuracy: on test rows; change: the "
-            "largest one of a test row's score, against the first tolerance at the same iteration.",
+            "- cut: the rank tolerance; it: the iteration. solve, AGOP, metric: seconds, medians "
+            "over interleaved repeats; metric is the step from the AGOP of the iteration before "
+            "to this one's root, an eigendecomposition on one thread. accuracy: on test rows; "
+            "change: the largest one of a test row's score, against the first tolerance at the "
+            "same iteration.",
             *(f"- {sentence}" for sentence in sentences),
             "",
             "| " + " | ".join(HEADERS) + " |",

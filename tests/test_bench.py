@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 import fastrfm
 import oracle as slow
 from fastrfm import cli
-from fastrfm.bench import figures, rates, run, table
-from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases
+from fastrfm.bench import figures, rates, run, table, tables
+from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases, select_fits
 from fastrfm.bench.contenders import OURS, ours
 from fastrfm.bench.contenders.keops_build import build_folder, building
+from fastrfm.bench.fits import hold_out, rmse, split_fit
 from fastrfm.bench.machine_rates import MachineRates, MeasuredRates
 from fastrfm.bench.memory import PeakMemory
 from fastrfm.bench.oracle import WrongResultError, check
@@ -136,12 +137,53 @@ def test_no_floor_where_it_is_not_known() -> None:
 
 
 def test_cases_are_distinct_and_can_be_selected() -> None:
-    for mode in ("quick", "ops", "full"):
+    for mode in ("quick", "ops"):
         labels = [case.label for case in select_cases(mode)]
         assert len(set(labels)) == len(labels)
     assert {case.op for case in select_cases("ops", only="agop d=100")} == {"agop"}
-    fits = select_cases("full", only="fit", fit_rows=500)
-    assert [case.n for case in fits] == [500, 500]
+
+
+def a_folder(path: Path, n: int = 500) -> Path:
+    """Write tables as `fastrfm bench --fits --data` wants them."""
+    rng = np.random.default_rng(0)
+    (path / "reg").mkdir()
+    for name in tables.REAL:
+        X = 5 + 3 * rng.standard_normal((n, 5))
+        X[:, 2] = 1.0
+        y = 100 + X[:, 0] * X[:, 1]
+        np.savez(path / "reg" / f"{name}.npz", X=X, y=y, fold=np.arange(n) % 10)
+    return path
+
+
+def test_fits_are_of_tables_that_are_standardised_by_their_training_rows(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    assert [(case.table, case.n, case.d) for case in select_fits(folder)] == [
+        ("uci_pol", 450, 5),
+        ("uci_elevators", 450, 5),
+        ("", 30_000, 32),
+    ]
+    assert [case.n for case in select_fits(folder, rows=200)] == [200, 200, 200]
+    assert [case.label for case in select_fits(None, rows=200)] == [
+        "fit_fixed made_up p=2 n=200 d=32"
+    ]
+    problem = make_problem(select_fits(folder, rows=200, only="pol")[0], folder)
+    (X, y), (X_test, y_test) = split_fit(problem)
+    assert (X.shape, y.shape, X_test.shape, y_test.shape) == ((200, 5), (200,), (50, 5), (50,))
+    assert abs(y.mean()) < 1e-6
+    assert abs(y.std() - 1) < 1e-6
+    assert (X[:, 2] == 0).all()
+    (X_fit, _), (X_val, y_val) = hold_out((X, y))
+    assert (len(X_fit), len(X_val), len(y_val)) == (160, 40, 40)
+    assert rmse(problem, y_test + 0.5) == pytest.approx(0.5)
+
+
+def test_a_table_that_is_missing_or_faulty_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no reg/uci_pol\.npz in"):
+        select_fits(tmp_path)
+    folder = a_folder(tmp_path)
+    np.savez(folder / "reg/uci_pol.npz", X=np.ones((3, 2)), y=np.ones(3))
+    with pytest.raises(ValueError, match=r"reg/uci_pol\.npz has no array 'fold'"):
+        select_fits(folder)
 
 
 def test_peak_memory_sees_what_was_freed_again() -> None:
@@ -383,10 +425,30 @@ def test_the_command_writes_its_files(tmp_path: Path) -> None:
     assert report["machine"]["threads"] == 1
 
 
+def test_the_command_fits_tables(tmp_path: Path) -> None:
+    arguments = ["bench", "--fits", "--data", str(a_folder(tmp_path)), "--rows", "200"]
+    result = CliRunner().invoke(
+        cli.build_app(), [*arguments, "--peers", "", "--output", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "part.json").read_text())
+    assert [case["table"] for case in report["cases"]] == [*tables.REAL, ""]
+    for case in report["cases"][:2]:
+        assert 0 < case["results"][OURS]["error"] < 0.2  # of targets without noise
+    assert not (tmp_path / "out" / "part.png").exists()
+    assert (
+        "| fit_fixed uci_pol p=2 n=200 d=5 | fastrfm |"
+        in (tmp_path / "out" / "part.md").read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--quick", "--full"], "exclude each other"),
+        (["--quick", "--fits"], "exclude each other"),
+        (["--rows", "200"], "belong to --fits"),
+        (["--data", "nowhere"], "belong to --fits"),
+        (["--fits", "--data", "nowhere"], "no reg/uci_pol.npz in nowhere"),
         (["--peers", "nobody"], "no peer 'nobody'"),
         (["--only", "nothing"], "no case"),
     ],

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -157,6 +158,7 @@ def interleave(
     *,
     budget: float,
     notify: Callable[[str], None],
+    folder: Path | None = None,
 ) -> dict[str, Measurement]:
     """Run one case in rounds A B C A B C, so that a slow moment meets all of them.
 
@@ -169,6 +171,8 @@ def interleave(
         contenders get fewer (see `LONG_SECONDS`), a whole fit 1 to 3.
     notify : callable
         Is told what happens now.
+    folder : Path, optional
+        Where the tables of whole fits lie.
     """
     results: dict[str, Measurement] = {}
     prepared: dict[str, Prepared] = {}
@@ -178,7 +182,7 @@ def interleave(
             if not process.ask("supports", case):
                 continue
             results[name] = Measurement()
-            prepared[name] = process.ask("prepare", case, limit=CALL_LIMIT_SECONDS)
+            prepared[name] = process.ask("prepare", case, limit=CALL_LIMIT_SECONDS, folder=folder)
         except ProcessError as error:
             results[name] = Measurement(reason=str(error))
             continue

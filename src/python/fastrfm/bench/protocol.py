@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Request:
         For "sgemm" and "memory_rates": smaller arrays.
     limit : float
         For "prepare": the seconds that one call may take.
+    folder : Path, optional
+        For "prepare": where real tables lie.
     """
 
     what: str
@@ -35,6 +38,7 @@ class Request:
     threads: int = 1
     quick: bool = False
     limit: float = float("inf")
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

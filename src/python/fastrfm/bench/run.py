@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fastrfm.bench import figures, table
-from fastrfm.bench.cases import Case, select_cases
+from fastrfm.bench.cases import Case, select_cases, select_fits
 from fastrfm.bench.contenders import CONTENDERS, OURS, OURS_OUT
 from fastrfm.bench.machine import available_cores, describe_machine
 from fastrfm.bench.machine_rates import MachineRates
@@ -20,8 +20,7 @@ from fastrfm.bench.report import make_report
 __all__ = ["BenchOptions", "default_output", "run_bench"]
 
 # Seconds for the rounds of one contender in one case, beyond the three that everyone gets.
-BUDGET = {"quick": 0.0, "ops": 2.0, "full": 2.0}
-FIT_BUDGET = 60.0
+BUDGET = {"quick": 0.0, "ops": 2.0, "fits": 60.0}
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,15 @@ class BenchOptions:
     ----------
     output : Path
         Folder for the table, the JSON file and the plot; made if need be.
-    mode : {"quick", "ops", "full"}
+    mode : {"quick", "ops", "fits"}
     peers : tuple of str, optional
         Who is measured beside fastrfm; None: all.
     only : str, optional
         Words that a case's label must contain.
-    fit_rows : int
-        Training rows of the whole fits of mode "full".
+    data : Path, optional
+        Of mode "fits": the folder whose ``reg/*.npz`` are fitted.
+    rows : int, optional
+        Of mode "fits": the most training rows.
     threads : int, optional
         For every contender; None: all cores.
     """
@@ -47,7 +48,8 @@ class BenchOptions:
     mode: str = "ops"
     peers: tuple[str, ...] | None = None
     only: str | None = None
-    fit_rows: int = 10_000
+    data: Path | None = None
+    rows: int | None = None
     threads: int | None = None
 
 
@@ -64,9 +66,12 @@ def run_bench(options: BenchOptions, console: Console) -> bool:
     Raises
     ------
     ValueError
-        If no case or an unknown peer was asked for.
+        If no case or an unknown peer was asked for, or a table is missing.
     """
-    cases = select_cases(options.mode, fit_rows=options.fit_rows, only=options.only)
+    if options.mode == "fits":
+        cases = select_fits(options.data, rows=options.rows, only=options.only)
+    else:
+        cases = select_cases(options.mode, only=options.only)
     if not cases:
         raise ValueError(f"no case of mode {options.mode} has {options.only!r} in its name")
     names = _names(options.peers, quick=options.mode == "quick")
@@ -79,14 +84,20 @@ def run_bench(options: BenchOptions, console: Console) -> bool:
             for name, reason in absent.items():
                 console.print(f"skipped: {name}, {reason}", highlight=False, soft_wrap=True)
             versions = {name: process.ask("version") for name, process in running.items()}
-            rates = MachineRates(running, threads, quick=options.mode == "quick")
+            # Only operations are held to the rates; of fits they say what machine it was.
+            rates = MachineRates(running, threads, quick=options.mode != "ops")
             progress.notify("measuring the machine")
             rates.measure()
             progress.begin_cases()
             measured: dict[Case, dict[str, Measurement]] = {}
             for case in cases:
-                budget = FIT_BUDGET if case.is_fit else BUDGET[options.mode]
-                measured[case] = interleave(case, running, budget=budget, notify=progress.notify)
+                measured[case] = interleave(
+                    case,
+                    running,
+                    budget=BUDGET[options.mode],
+                    notify=progress.notify,
+                    folder=options.data,
+                )
                 progress.finished(case, measured[case])
             progress.notify("measuring the machine once more")
             rates.measure()
@@ -97,7 +108,8 @@ def run_bench(options: BenchOptions, console: Console) -> bool:
     machine = describe_machine(threads)
     report = make_report(options.mode, machine, versions, absent, rates.best(), measured)
     # A part must not replace the results of the whole.
-    stem = options.mode if options.only is None and options.peers is None else "part"
+    partial = any(option is not None for option in (options.only, options.peers, options.rows))
+    stem = "part" if partial else options.mode
     paths = [options.output / f"{stem}.{kind}" for kind in ("json", "md", "png")]
     paths[0].write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     paths[1].write_text(table.markdown(report))

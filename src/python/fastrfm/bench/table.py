@@ -71,7 +71,7 @@ def notes(report: Report) -> list[str]:
         "ours; with exp: the same, the kernel's own values counted too (fastrfm/bench/work.py)",
         f"peak MB: {report['peak_memory_is']}",
         "error: against float64 on a sub-block, before timing (absolute for K, relative for K V "
-        "and the AGOP, relative residual of a solve, test RMSE over standard deviation for a fit)",
+        "and the AGOP, relative residual of a solve, test RMSE of standardised targets for a fit)",
         *(f"skipped: {name}, {reason}" for name, reason in report["skipped"].items()),
         *(
             f"not timed: {name}, {case['label']}: {result['reason']}"

@@ -11,13 +11,14 @@ import pickle
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm.bench import rates
-from fastrfm.bench.cases import Case, Problem, make_problem
+from fastrfm.bench.cases import FIT_FEATURES, Case, Problem, make_problem
 from fastrfm.bench.contenders import OURS, load_contender
 from fastrfm.bench.contenders.result import Run
 from fastrfm.bench.fits import rmse
@@ -55,7 +56,7 @@ class Worker:
             case "supports":
                 return self._contender.supports(request.case)
             case "prepare":
-                return self._prepare(request.case, request.limit)
+                return self._prepare(request.case, request.limit, request.folder)
             case "run":
                 return self._timed()[1]
             case "drop":
@@ -68,13 +69,13 @@ class Worker:
                 return rates.copy_rate(threads, quick=quick), rates.fill_rate(threads, quick=quick)
         raise ValueError(f"unknown request {request.what!r}")
 
-    def _prepare(self, case: Any, limit: float) -> Prepared:
+    def _prepare(self, case: Any, limit: float, folder: Path | None) -> Prepared:
         """Warm up and check."""
         self._problem = self._run = None
         if case.is_fit:
-            small = Case(case.op, SMALL_FIT_ROWS, case.d)
+            small = Case(case.op, SMALL_FIT_ROWS, FIT_FEATURES)
             self._contender.prepare(make_problem(small)).call()
-        problem = make_problem(case)
+        problem = make_problem(case, folder)
         if case.op in PROBED:
             self._probe(problem, limit)
         self._problem = problem

@@ -68,7 +68,8 @@ int main(int argc, char** argv) {
 #endif
   };
   double best = 0;
-  for (int trial = 0; trial < kTrials; ++trial) {
+  // Not from 0: a line of zeros can be written faster than any other (measured on Zen 4: by half).
+  for (int trial = 1; trial <= kTrials; ++trial) {
     for (auto* kind : kinds) {
       std::vector<std::thread> pool;
       const auto start = std::chrono::steady_clock::now();
