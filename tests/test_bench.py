@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -21,7 +24,7 @@ from fastrfm import cli
 from fastrfm.bench import figures, rates, run, table, tables
 from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases, select_fits
 from fastrfm.bench.contenders import OURS, ours
-from fastrfm.bench.contenders.keops_build import build_folder, building
+from fastrfm.bench.contenders.keops_build import building
 from fastrfm.bench.fits import hold_out, rmse, split_fit
 from fastrfm.bench.machine_rates import MachineRates, MeasuredRates
 from fastrfm.bench.memory import PeakMemory
@@ -321,9 +324,9 @@ def test_slow_contenders_get_fewer_rounds(op: str, seconds: float, rounds: int) 
         ("", "no module x"),
     ],
 )
-def test_what_stops_a_build_is_said(printed: str, reason: str, tmp_path: Path) -> None:
+def test_what_stops_a_build_is_said(printed: str, reason: str) -> None:
     def build() -> None:
-        with building(tmp_path):
+        with building():
             print(printed)
             raise ImportError("no module x")
 
@@ -331,18 +334,49 @@ def test_what_stops_a_build_is_said(printed: str, reason: str, tmp_path: Path) -
         build()
 
 
-def test_a_build_that_was_stopped_is_made_again(
+def test_builds_are_kept_unless_their_process_was_killed(tmp_path: Path) -> None:
+    """As PyKeOps does: a list is written at exit, by what was registered after the mark."""
+    folder = tmp_path / "fastrfm-bench" / "keops"
+    script = """if True:
+        import atexit, os, sys
+        from fastrfm.bench.contenders.keops_build import build_folder
+        folder = build_folder()
+        atexit.register(lambda: (folder / "list").write_text(str((folder / "in-use").exists())))
+        print(sorted(path.name for path in folder.iterdir()))
+        sys.stdout.flush()
+        if sys.argv[1] == "killed":
+            os._exit(1)
+        if sys.argv[1] != "fails":
+            sys.modules["pykeops.torch"] = sys  # as if it were imported
+    """
+
+    def left_by_the_one_before(end: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", script, end],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    assert left_by_the_one_before("ends") == "['in-use']"
+    assert (folder / "list").read_text() == "True"
+    assert left_by_the_one_before("killed") == "['in-use', 'list']"
+    assert left_by_the_one_before("fails") == "['in-use']"
+    assert left_by_the_one_before("ends") == "['in-use']"
+
+
+def test_a_process_may_finish_what_it_does_at_exit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = build_folder()
-    with building(folder):
-        (folder / "a.so").touch()
-    assert (build_folder() / "a.so").exists()
-    with pytest.raises(KeyboardInterrupt):
-        with building(folder):
-            raise KeyboardInterrupt
-    assert not (build_folder() / "a.so").exists()
+    (tmp_path / "torch.py").write_text(
+        "import atexit, pathlib, time\n"
+        f"written = pathlib.Path({str(tmp_path / 'written')!r})\n"
+        "atexit.register(lambda: (time.sleep(0.3), written.touch()))\n"
+        "raise ImportError('none')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert start(["PyTorch"], 1)[0] == {}
+    assert (tmp_path / "written").exists()
 
 
 def test_progress_says_how_long_the_rest_takes() -> None:

@@ -26,6 +26,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 # Idle threads of OpenMP and BLAS libraries go on spinning for some 30 ms after a call, on cores
 # that the next contender wants.
 REST_SECONDS = 0.05
+# A contender may have something to write when it ends, such as a list of what it compiled.
+EXIT_SECONDS = 5.0
 # The fewest and the most rounds. Where one call takes long, two, or its first run alone: by then
 # its threads run and its code is loaded, see `fastrfm.bench.worker`.
 ROUNDS = (3, 15)
@@ -127,15 +129,18 @@ class Process:
         return value
 
     def close(self) -> None:
-        """End the process."""
+        """Let the process end, and end it if it does not."""
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 try:
                     pipe.close()
                 except BrokenPipeError:
                     pass
-        self._child.terminate()
-        self._child.wait()
+        try:
+            self._child.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.terminate()
+            self._child.wait()
 
 
 def start(names: Sequence[str], threads: int) -> tuple[dict[str, Process], dict[str, str]]:
