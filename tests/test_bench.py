@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -494,6 +495,36 @@ def test_wrong_options(arguments: list[str], message: str, tmp_path: Path) -> No
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "out").exists()
+
+
+README = runpy.run_path(str(Path(__file__).parent.parent / "bench" / "readme.py"))
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    text = (README["ROOT"] / "README.md").read_text()
+    assert text.count(README["MARKS"][0]) == text.count(README["MARKS"][1]) == 1
+    wanted = README["replace"](text, README["make_section"](README["RESULTS"]))
+    assert text == wanted, "python bench/readme.py makes them equal"
+
+
+def test_the_readme_section(tmp_path: Path) -> None:
+    assert "No results" in README["make_section"](tmp_path)
+    report = a_report()
+    (tmp_path / "ops.json").write_text(json.dumps(report))
+    fit = Case("fit_fixed", 450, 5, table="uci_pol")
+    results = {OURS: Measurement([2.0], 4_000_000, 0.1), "xRFM": Measurement([5.0], 8, 0.2)}
+    common = report["machine"], report["versions"], {}, RATES
+    (tmp_path / "fits.json").write_text(json.dumps(make_report("fits", *common, {fit: results})))
+    section = README["make_section"](tmp_path)
+    reached = f"{4 * 1_000**2 / 1.5e10 / 2e-3:.0%}"
+    row = f"| kernel_matrix p=2 n=1,000 d=10 | 0.002 | {reached} | not timed | 10.0 |  |  |"
+    assert row in section
+    assert "n=2,000" not in section  # part of the plot only
+    assert "| uci_pol, 450 x 5 | fastrfm | 2.0 |  | 4 | 0.1000 |" in section
+    assert "|  | xRFM | 5.0 | 2.5 | 0 | 0.2000 |" in section
+    assert "a CPU, 2 threads, avx2, Python 3.12" in section
+    begin, end = README["MARKS"]
+    assert README["replace"](f"a\n{begin}old{end}b", "new\n") == f"a\n{begin}new\n{end}b"
 
 
 def test_results_go_to_the_checkout_or_to_a_folder_of_their_own(

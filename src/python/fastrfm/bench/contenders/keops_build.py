@@ -59,5 +59,5 @@ def building() -> Iterator[None]:
         with redirect_stdout(said):
             yield
     except ImportError as error:
-        errors = [line.strip() for line in said.getvalue().splitlines() if "error" in line]
+        errors = [line.strip() for line in said.getvalue().splitlines() if "error: " in line]
         raise RuntimeError(f"compiling failed: {(errors or [str(error)])[0]}") from error
