@@ -1,9 +1,11 @@
-"""The benchmark room: its counts, its checks, its processes and its report."""
+"""The benchmark room: its counts, its checks, its tables and its report."""
 
 from __future__ import annotations
 
 import json
 import math
+import runpy
+import shutil
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -17,13 +19,14 @@ from typer.testing import CliRunner
 import fastrfm
 import oracle as slow
 from fastrfm import cli
-from fastrfm.bench import figures, rates, run, table
-from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases
+from fastrfm.bench import figures, rates, run, table, tables
+from fastrfm.bench.cases import ALPHA, Case, Problem, make_problem, select_cases, select_fits
 from fastrfm.bench.contenders import OURS, ours
-from fastrfm.bench.machine_rates import MachineRates, MeasuredRates
+from fastrfm.bench.fits import hold_out, rmse, split_fit
+from fastrfm.bench.machine_rates import MeasuredRates
 from fastrfm.bench.memory import PeakMemory
 from fastrfm.bench.oracle import WrongResultError, check
-from fastrfm.bench.processes import Measurement, Process, ProcessError, interleave, start
+from fastrfm.bench.processes import Measurement
 from fastrfm.bench.protocol import Prepared
 from fastrfm.bench.report import make_report
 from fastrfm.bench.work import Rates, Work, floor, work_of
@@ -37,7 +40,7 @@ SMALL = [
     Case("agop", 60, 5, norm=1.0),
     Case("solve_ridge", 60, 5, 2),
 ]
-RATES = MeasuredRates({OURS: 1e11}, 2e10, 1e10, 1e11, "assumed")
+RATES = MeasuredRates({OURS: 1e11}, 2e10, 1.5e10, 1e10, 1e11, "measured", "assumed")
 
 
 def run_at(problem: Problem) -> np.ndarray:
@@ -78,8 +81,8 @@ def test_the_check_refuses_wrong_results(case: Case) -> None:
 
 def test_whole_agops_must_agree() -> None:
     G = np.eye(3)
-    assert Prepared(0, 1, 1.5 * G).differs_from(Prepared(0, 1, G)) == 0.5
-    assert Prepared(0, 1).differs_from(Prepared(0, 1)) == 0.0
+    assert Prepared(0, None, 1.5 * G).differs_from(Prepared(0, None, G)) == 0.5
+    assert Prepared(0).differs_from(Prepared(0)) == 0.0
 
 
 def test_bandwidth_is_the_typical_distance() -> None:
@@ -93,23 +96,38 @@ def test_bandwidth_is_the_typical_distance() -> None:
 @pytest.mark.parametrize(
     ("op", "norm", "expected"),
     [
-        ("kernel_matrix", 2.0, Work(60, 0, 4 * (16 + 12), 150)),
-        ("kernel_matrix", 1.0, Work(0, 90, 4 * (16 + 12), 100)),
-        ("kernel_matmul", 2.0, Work(60 + 64, 0, 4 * 4 * 7, 150)),
-        ("agop", 2.0, Work(96 + 192 + 72, 0, 4 * (12 + 8 + 9), 16 * 16)),
-        ("agop", 1.0, Work(72, 144 + 144, 4 * (12 + 8 + 9), 16 * 11)),
-        ("solve_ridge", 2.0, Work(60 + 64 / 3, 0, 4 * (8 + 12), 150)),
+        ("kernel_matrix", 2.0, Work(60, 0, 48, 64, 150)),
+        ("kernel_matrix", 1.0, Work(0, 90, 48, 64, 100)),
+        ("kernel_matmul", 2.0, Work(60 + 64, 0, 48 + 32, 32, 150)),
+        ("agop", 2.0, Work(96 + 192 + 72, 0, 48 + 32, 36, 16 * 16)),
+        ("agop", 1.0, Work(72, 144 + 288, 48 + 32, 36, 16 * 11)),
+        ("solve_ridge", 2.0, Work(60 + 64 / 3, 0, 48 + 32, 32, 150)),
     ],
 )
 def test_work(op: str, norm: float, expected: Work) -> None:
     assert work_of(Case(op, 4, 3, 2, norm=norm)) == expected
 
 
-def test_floor_is_the_larger_of_arithmetic_and_traffic() -> None:
-    least = floor(Work(8.0, 3.0, 10.0, 6.0), Rates(sgemm=4.0, copy=5.0, lanes=3.0))
-    assert (least.roofline, least.with_values) == (3.0, 5.0)
-    least = floor(Work(1.0, 0.0, 10.0, 3.0), Rates(sgemm=4.0, copy=5.0, lanes=3.0))
-    assert (least.roofline, least.with_values) == (2.0, 2.0)
+@pytest.mark.parametrize(("c", "gradient"), [(1, 4), (2, 6), (3, 7), (10, 14)])
+def test_the_sign_of_a_difference_has_three_values(c: int, gradient: int) -> None:
+    work = work_of(Case("agop", 4, 3, c, norm=1.0))
+    assert work is not None
+    assert work.lane_operations == (3 + gradient) * 3 * 16
+
+
+@pytest.mark.parametrize(
+    ("work", "roofline", "with_values"),
+    [
+        (Work(8.0, 3.0, 5.0, 5.0, 6.0), 3.0, 5.0),  # arithmetic
+        (Work(1.0, 0.0, 5.0, 5.0, 3.0), 2.0, 2.0),  # reading and writing
+        (Work(1.0, 0.0, 0.0, 12.0, 3.0), 3.0, 3.0),  # writing
+    ],
+)
+def test_floor_is_the_largest_of_arithmetic_and_traffic(
+    work: Work, roofline: float, with_values: float
+) -> None:
+    least = floor(work, Rates(sgemm=4.0, copy=5.0, write=4.0, lanes=3.0))
+    assert (least.roofline, least.with_values) == (roofline, with_values)
 
 
 def test_no_floor_where_it_is_not_known() -> None:
@@ -118,12 +136,53 @@ def test_no_floor_where_it_is_not_known() -> None:
 
 
 def test_cases_are_distinct_and_can_be_selected() -> None:
-    for mode in ("quick", "ops", "full"):
+    for mode in ("quick", "ops"):
         labels = [case.label for case in select_cases(mode)]
         assert len(set(labels)) == len(labels)
     assert {case.op for case in select_cases("ops", only="agop d=100")} == {"agop"}
-    fits = select_cases("full", only="fit", fit_rows=500)
-    assert [case.n for case in fits] == [500, 500]
+
+
+def a_folder(path: Path, n: int = 500) -> Path:
+    """Write tables as `fastrfm bench --fits --data` wants them."""
+    rng = np.random.default_rng(0)
+    (path / "reg").mkdir()
+    for name in tables.REAL:
+        X = 5 + 3 * rng.standard_normal((n, 5))
+        X[:, 2] = 1.0
+        y = 100 + X[:, 0] * X[:, 1]
+        np.savez(path / "reg" / f"{name}.npz", X=X, y=y, fold=np.arange(n) % 10)
+    return path
+
+
+def test_fits_are_of_tables_that_are_standardised_by_their_training_rows(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    assert [(case.table, case.n, case.d) for case in select_fits(folder)] == [
+        ("uci_pol", 450, 5),
+        ("uci_elevators", 450, 5),
+        ("", 30_000, 32),
+    ]
+    assert [case.n for case in select_fits(folder, rows=200)] == [200, 200, 200]
+    assert [case.label for case in select_fits(None, rows=200)] == [
+        "fit_fixed made_up p=2 n=200 d=32"
+    ]
+    problem = make_problem(select_fits(folder, rows=200, only="pol")[0], folder)
+    (X, y), (X_test, y_test) = split_fit(problem)
+    assert (X.shape, y.shape, X_test.shape, y_test.shape) == ((200, 5), (200,), (50, 5), (50,))
+    assert abs(y.mean()) < 1e-6
+    assert abs(y.std() - 1) < 1e-6
+    assert (X[:, 2] == 0).all()
+    (X_fit, _), (X_val, y_val) = hold_out((X, y))
+    assert (len(X_fit), len(X_val), len(y_val)) == (160, 40, 40)
+    assert rmse(problem, y_test + 0.5) == pytest.approx(0.5)
+
+
+def test_a_table_that_is_missing_or_faulty_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no reg/uci_pol\.npz in"):
+        select_fits(tmp_path)
+    folder = a_folder(tmp_path)
+    np.savez(folder / "reg/uci_pol.npz", X=np.ones((3, 2)), y=np.ones(3))
+    with pytest.raises(ValueError, match=r"reg/uci_pol\.npz has no array 'fold'"):
+        select_fits(folder)
 
 
 def test_peak_memory_sees_what_was_freed_again() -> None:
@@ -137,67 +196,14 @@ def test_rates_are_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "QUICK_COPY_BYTES", 2**22)
     assert 1e8 < rates.copy_rate(2, quick=True) < 1e13
     assert 1e8 < rates.fill_rate(2, quick=True) < 1e13
+    rate, method = rates.write_rate(2, quick=True)
+    assert method == "measured by a compiled loop" or not any(map(shutil.which, rates.COMPILERS))
+    assert 1e8 < rate < 1e13
     monkeypatch.setattr(rates, "COMPILERS", ())
+    rate, method = rates.write_rate(2, quick=True)
+    assert (1e8 < rate < 1e13, method) == (True, "measured by NumPy's fill")
     assert rates.lane_rate(1, 8e9) == (4e9, "assumed: the multiply-adds of sgemm")
     assert rates.sgemm_rate(lambda size: size / 3072, quick=False) == 2 * 3072**3
-
-
-@pytest.fixture(scope="module")
-def process() -> Any:
-    child = Process(OURS, 1)
-    child.receive()
-    yield child
-    child.close()
-
-
-def test_the_best_rates_count_and_a_forced_blas_does_not_lower_them(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    monkeypatch.setattr("fastrfm.bench.machine_rates.lane_rate", lambda *_: (1.0, "assumed"))
-    measured = MachineRates({OURS: process}, 1, quick=True)
-    measured.measure()
-    found = measured.best()
-    assert len(found.sgemm) == 2
-    assert found.for_floors().sgemm == max(found.sgemm.values()) > 1e9
-
-
-def test_rounds_are_interleaved_and_measured(process: Process) -> None:
-    said: list[str] = []
-    case = Case("agop", 50, 3)
-    processes = {OURS: process, "again": process}
-    results = interleave(case, processes, budget=0, notify=said.append)
-    assert [len(result.seconds) for result in results.values()] == [3, 3]
-    assert all(result.error < 1e-4 for result in results.values())
-    rounds = [text.split(": ")[1].split(",")[0] for text in said if "round" in text]
-    assert rounds == [OURS, "again"] * 3
-
-
-def test_a_whole_fit_is_scored(process: Process) -> None:
-    case = Case("fit_fixed", 400, 6)
-    result = interleave(case, {OURS: process}, budget=0, notify=lambda text: None)[OURS]
-    assert len(result.seconds) == 1
-    assert 0.05 < result.error < 0.9
-
-
-def test_a_contender_that_fails_says_why(process: Process) -> None:
-    with pytest.raises(ProcessError, match="ValueError: unknown request 'fly'"):
-        process.ask("fly")
-    failed = interleave(
-        Case("nonsense", 10, 2), {OURS: process}, budget=0, notify=lambda text: None
-    )[OURS]
-    assert failed.seconds == []
-    assert failed.reason is not None
-
-
-def test_a_missing_package_is_skipped_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    running, absent = start(["PyTorch"], 1)
-    assert running == {}
-    assert absent == {"PyTorch": "not installed (no torch here)"}
 
 
 def a_report() -> dict[str, Any]:
@@ -230,7 +236,7 @@ def test_report() -> None:
     results = report["cases"][0]["results"]
     assert results["PyTorch"]["ratio"] == 10
     assert results[OURS]["median"] == 2e-3
-    least = 4 * (1_000**2 + 10_000) / 2e10
+    least = 4 * 1_000**2 / 1.5e10  # written; more than read and written at the copy rate
     assert math.isclose(results[OURS]["roofline_fraction"], least / 2e-3)
     assert "roofline_fraction" not in results["PyTorch"]
     assert results["xRFM"]["reason"].startswith("wrong")
@@ -266,10 +272,30 @@ def test_the_command_writes_its_files(tmp_path: Path) -> None:
     assert report["machine"]["threads"] == 1
 
 
+def test_the_command_fits_tables(tmp_path: Path) -> None:
+    arguments = ["bench", "--fits", "--data", str(a_folder(tmp_path)), "--rows", "200"]
+    result = CliRunner().invoke(
+        cli.build_app(), [*arguments, "--peers", "", "--output", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "part.json").read_text())
+    assert [case["table"] for case in report["cases"]] == [*tables.REAL, ""]
+    for case in report["cases"][:2]:
+        assert 0 < case["results"][OURS]["error"] < 0.2  # of targets without noise
+    assert not (tmp_path / "out" / "part.png").exists()
+    assert (
+        "| fit_fixed uci_pol p=2 n=200 d=5 | fastrfm |"
+        in (tmp_path / "out" / "part.md").read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--quick", "--full"], "exclude each other"),
+        (["--quick", "--fits"], "exclude each other"),
+        (["--rows", "200"], "belong to --fits"),
+        (["--data", "nowhere"], "belong to --fits"),
+        (["--fits", "--data", "nowhere"], "no reg/uci_pol.npz in nowhere"),
         (["--peers", "nobody"], "no peer 'nobody'"),
         (["--only", "nothing"], "no case"),
     ],
@@ -281,6 +307,36 @@ def test_wrong_options(arguments: list[str], message: str, tmp_path: Path) -> No
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "out").exists()
+
+
+README = runpy.run_path(str(Path(__file__).parent.parent / "bench" / "readme.py"))
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    text = (README["ROOT"] / "README.md").read_text()
+    assert text.count(README["MARKS"][0]) == text.count(README["MARKS"][1]) == 1
+    wanted = README["replace"](text, README["make_section"](README["RESULTS"]))
+    assert text == wanted, "python bench/readme.py makes them equal"
+
+
+def test_the_readme_section(tmp_path: Path) -> None:
+    assert "No results" in README["make_section"](tmp_path)
+    report = a_report()
+    (tmp_path / "ops.json").write_text(json.dumps(report))
+    fit = Case("fit_fixed", 450, 5, table="uci_pol")
+    results = {OURS: Measurement([2.0], 4_000_000, 0.1), "xRFM": Measurement([5.0], 8, 0.2)}
+    common = report["machine"], report["versions"], {}, RATES
+    (tmp_path / "fits.json").write_text(json.dumps(make_report("fits", *common, {fit: results})))
+    section = README["make_section"](tmp_path)
+    reached = f"{4 * 1_000**2 / 1.5e10 / 2e-3:.0%}"
+    row = f"| kernel_matrix p=2 n=1,000 d=10 | 0.002 | {reached} | not timed | 10.0 |  |  |"
+    assert row in section
+    assert "n=2,000" not in section  # part of the plot only
+    assert "| uci_pol, 450 x 5 | fastrfm | 2.0 |  | 4 | 0.1000 |" in section
+    assert "|  | xRFM | 5.0 | 2.5 | 0 | 0.2000 |" in section
+    assert "a CPU, 2 threads, avx2, Python 3.12" in section
+    begin, end = README["MARKS"]
+    assert README["replace"](f"a\n{begin}old{end}b", "new\n") == f"a\n{begin}new\n{end}b"
 
 
 def test_results_go_to_the_checkout_or_to_a_folder_of_their_own(

@@ -89,7 +89,21 @@ def build_app() -> "typer.Typer":
         quick: Annotated[
             bool, typer.Option("--quick", help="2,000 rows, few cases, half a minute.")
         ] = False,
-        full: Annotated[bool, typer.Option("--full", help="Whole fits too.")] = False,
+        fits: Annotated[
+            bool, typer.Option("--fits", help="Whole fits instead of operations; some minutes.")
+        ] = False,
+        data: Annotated[
+            Path | None,
+            typer.Option(
+                help="For --fits: folder with reg/uci_pol.npz and reg/uci_elevators.npz "
+                "(arrays X, y, fold).",
+                metavar="FOLDER",
+            ),
+        ] = None,
+        rows: Annotated[
+            int | None,
+            typer.Option(min=100, help="For --fits: at most N training rows.", metavar="N"),
+        ] = None,
         output: Annotated[
             Path | None,
             typer.Option(
@@ -113,9 +127,6 @@ def build_app() -> "typer.Typer":
                 help='Cases whose name has all these words, such as "agop d=100".', metavar="WORDS"
             ),
         ] = None,
-        fit_rows: Annotated[
-            int, typer.Option(min=100, help="Training rows of the whole fits.", metavar="N")
-        ] = 10_000,
         threads: Annotated[
             int | None,
             typer.Option(min=1, help="Of every contender.", show_default="all cores", metavar="N"),
@@ -130,14 +141,17 @@ def build_app() -> "typer.Typer":
 
         from fastrfm.bench.run import BenchOptions, default_output, run_bench
 
-        if quick and full:
-            raise typer.BadParameter("--quick and --full exclude each other")
+        if quick and fits:
+            raise typer.BadParameter("--quick and --fits exclude each other")
+        if not fits and (data is not None or rows is not None):
+            raise typer.BadParameter("--data and --rows belong to --fits")
         options = BenchOptions(
             output or default_output(),
-            "quick" if quick else "full" if full else "ops",
+            "quick" if quick else "fits" if fits else "ops",
             None if peers is None else tuple(filter(None, map(str.strip, peers.split(",")))),
             only,
-            fit_rows,
+            data,
+            rows,
             threads,
         )
         try:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import gamma, pi, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALPHA", "Case", "Problem", "make_problem", "select_cases"]
+from fastrfm.bench import tables
+
+__all__ = [
+    "ALPHA",
+    "FIT_FEATURES",
+    "Case",
+    "Problem",
+    "make_problem",
+    "select_cases",
+    "select_fits",
+]
 
 Array = NDArray[Any]
 
 ALPHA = 1e-3
 SEED = 0
-# Rows beside the training rows of a whole fit: half to choose the iteration, half to score.
-EXTRA_FIT_ROWS = 4_000
+# Of the whole fit on a table that is made up.
+FIT_ROWS, FIT_FEATURES = 30_000, 32
 
 
 @dataclass(frozen=True)
@@ -26,13 +37,16 @@ class Case:
     Attributes
     ----------
     op : str
-        A public function's name, or "fit_default" or "fit_fixed" for a whole fit.
+        A public function's name, or "fit_fixed" for a whole fit.
     n, d, c : int
-        Rows, features, outputs. All rows are both points and centres.
+        Rows, features, outputs. All rows are both points and centres. Of a whole fit the
+        training rows.
     norm, exponent : float
         p and q of the kernel.
     sweep : bool
         Part of the plot of time against n only, not of the table.
+    table : str
+        Of a whole fit: one of `fastrfm.bench.tables.REAL`; empty for the one that is made up.
     """
 
     op: str
@@ -42,6 +56,7 @@ class Case:
     norm: float = 2.0
     exponent: float = 1.0
     sweep: bool = False
+    table: str = ""
 
     @property
     def is_fit(self) -> bool:
@@ -53,7 +68,8 @@ class Case:
         """The case in words, which also identifies it in the JSON file."""
         kernel = f"p={self.norm:g}" + (f" q={self.exponent:g}" if self.exponent != 1 else "")
         outputs = "" if self.op == "kernel_matrix" or self.is_fit else f" c={self.c}"
-        return f"{self.op} {kernel} n={self.n:,} d={self.d}{outputs}"
+        what = f"{self.op} {self.table or 'made_up'}" if self.is_fit else self.op
+        return f"{what} {kernel} n={self.n:,} d={self.d}{outputs}"
 
 
 @dataclass(frozen=True)
@@ -92,20 +108,23 @@ class Problem:
         return replace(self, X=np.ascontiguousarray(self.Z[rows]))
 
 
-def make_problem(case: Case) -> Problem:
-    """Return the data of a case: standard normal rows, the same in every process.
+def make_problem(case: Case, folder: Path | None = None) -> Problem:
+    """Return the data of a case, the same in every process.
 
-    A whole fit gets `EXTRA_FIT_ROWS` more rows than `case.n`, and a target that hangs on five
-    features of all, on one of them by a step.
+    Of an operation: standard normal rows. Of a whole fit: the rows to train on, then those to
+    score (`fastrfm.bench.tables`); `folder` is where real tables lie.
     """
-    rng = np.random.default_rng(SEED)
-    rows = case.n + (EXTRA_FIT_ROWS if case.is_fit else 0)
-    X = rng.standard_normal((rows, case.d), dtype=np.float32)
     if case.is_fit:
-        target = X[:, 0] * X[:, 1] + np.sin(2 * X[:, 2]) + X[:, 3] * (X[:, 4] > 0)
-        V = (target + 0.1 * rng.standard_normal(rows))[:, None].astype(np.float32)
+        if case.table:
+            assert folder is not None
+            X, y, _ = tables.real(folder, case.table, case.n)
+        else:
+            X, y, _ = tables.made_up(case.n, case.d)
+        V = y[:, None]
     else:
-        V = rng.standard_normal((rows, case.c), dtype=np.float32)
+        rng = np.random.default_rng(SEED)
+        X = rng.standard_normal((case.n, case.d), dtype=np.float32)
+        V = rng.standard_normal((case.n, case.c), dtype=np.float32)
     return Problem(case, X, X, V, typical_distance(case.d, case.norm))
 
 
@@ -115,25 +134,27 @@ def typical_distance(d: int, norm: float) -> float:
     return float((d * moment) ** (1 / norm))
 
 
-def select_cases(mode: str, *, fit_rows: int = 10_000, only: str | None = None) -> list[Case]:
+def select_cases(mode: str, *, only: str | None = None) -> list[Case]:
     """Return the cases of a mode.
 
     Parameters
     ----------
-    mode : {"quick", "ops", "full"}
-        "full" is "ops" and two whole fits.
-    fit_rows : int
-        Training rows of the whole fits.
+    mode : {"quick", "ops"}
     only : str, optional
         Keep the cases whose label contains every word of this.
     """
     sizes: tuple[int, ...]
     if mode == "quick":
-        cases = _cases(2_000, dims=(32,), dims_p1=(32,), agop_dims=(32,), solve_rows=1_000)
+        cases = _cases(2_000, dims=(32,), dims_p1=(32,), outputs=(1,), solve_rows=1_000)
         sizes = (1_000, 2_000)
     else:
-        cases = _cases(10_000, dims=(10, 32, 100, 784), dims_p1=(10, 32, 100), agop_dims=(32, 100))
-        cases += [Case("agop", 10_000, 784), Case("agop", 10_000, 784, c=10)]
+        cases = _cases(
+            10_000,
+            dims=(10, 32, 100, 784),
+            dims_p1=(10, 32, 100),
+            outputs=(1, 10),
+            solve_rows=5_000,
+        )
         sizes = (1_250, 2_500, 5_000, 10_000)
     cases += [
         Case(op, n, 32, sweep=True)
@@ -141,8 +162,38 @@ def select_cases(mode: str, *, fit_rows: int = 10_000, only: str | None = None) 
         for n in sizes
         if Case(op, n, 32) not in cases and (op, n) != ("solve_ridge", 10_000)
     ]
-    if mode == "full":
-        cases += [Case("fit_fixed", fit_rows, 32), Case("fit_default", fit_rows, 32)]
+    return _named(cases, only)
+
+
+def select_fits(
+    folder: Path | None, *, rows: int | None = None, only: str | None = None
+) -> list[Case]:
+    """Return the whole fits.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where real tables lie; None: only the one that is made up.
+    rows : int, optional
+        The most training rows of each.
+    only : str, optional
+        As in `select_cases`.
+
+    Raises
+    ------
+    ValueError
+        If a table is missing or faulty.
+    """
+    cases = []
+    if folder is not None:
+        for name in tables.REAL:
+            X, _, n = tables.real(folder, name, rows)
+            cases.append(Case("fit_fixed", n, X.shape[1], table=name))
+    cases.append(Case("fit_fixed", min(rows or FIT_ROWS, FIT_ROWS), FIT_FEATURES))
+    return _named(cases, only)
+
+
+def _named(cases: list[Case], only: str | None) -> list[Case]:
     words = (only or "").split()
     return [case for case in cases if all(word in case.label for word in words)]
 
@@ -152,17 +203,17 @@ def _cases(
     *,
     dims: tuple[int, ...],
     dims_p1: tuple[int, ...],
-    agop_dims: tuple[int, ...],
-    solve_rows: int = 5_000,
+    outputs: tuple[int, ...],
+    solve_rows: int,
 ) -> list[Case]:
-    outputs = (1, 10) if n > 2_000 else (1,)
     return [
         *(Case("kernel_matrix", n, d) for d in dims),
         *(Case("kernel_matrix", n, d, norm=1.0) for d in dims_p1),
         Case("kernel_matrix", n, 32, exponent=2.0),
         *(Case("kernel_matmul", n, d, c) for d in dims for c in outputs),
-        *(Case("agop", n, d, c) for d in agop_dims for c in outputs),
-        Case("agop", n, 32, norm=1.0),
+        *(Case("kernel_matmul", n, d, norm=1.0) for d in dims_p1),
+        *(Case("agop", n, d, c) for d in dims for c in outputs),
+        *(Case("agop", n, d, norm=1.0) for d in dims_p1),
         Case("solve_ridge", solve_rows, 32),
         Case("solve_ridge", solve_rows, 32, norm=1.0),
     ]

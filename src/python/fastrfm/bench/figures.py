@@ -57,7 +57,10 @@ def draw(report: Report, path: Path) -> bool:
         ax.set_xticks([], minor=True)
         ax.grid(alpha=0.3)
     axes[0][0].set_ylabel("seconds (median; bars: fastest to slowest)")
-    figure.suptitle(f"{report['machine']['cpu']}, {report['machine']['threads']} threads, float32")
+    threads = report["machine"]["threads"]
+    figure.suptitle(
+        f"{report['machine']['cpu']}, {threads} thread{'s' if threads > 1 else ''}, float32"
+    )
     figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(shown))
     figure.savefig(path, dpi=DPI)
     plt.close(figure)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastrfm.bench.contenders import OURS
 from fastrfm.bench.processes import BLAS_OVERRIDES, Process
-from fastrfm.bench.rates import lane_rate
+from fastrfm.bench.rates import lane_rate, write_rate
 from fastrfm.bench.work import Rates
 
 __all__ = ["MachineRates", "MeasuredRates"]
@@ -24,23 +24,26 @@ class MeasuredRates:
     ----------
     sgemm : dict
         Flops a second, by whose BLAS; the best one makes the roofline.
-    copy, fresh_fill : float
-        Bytes a second: read and written by a copy; written to memory not handed out before.
+    copy, write, fresh_fill : float
+        Bytes a second: read and written by a copy; written to memory that is there; written to
+        memory not handed out before.
     lanes : float
         Lane operations a second.
-    lanes_method : str
-        How that was found.
+    write_method, lanes_method : str
+        How those were found.
     """
 
     sgemm: dict[str, float]
     copy: float
+    write: float
     fresh_fill: float
     lanes: float
+    write_method: str
     lanes_method: str
 
     def for_floors(self) -> Rates:
         """Return what floors are computed with."""
-        return Rates(max(self.sgemm.values()), self.copy, self.lanes)
+        return Rates(max(self.sgemm.values()), self.copy, self.write, self.lanes)
 
 
 class MachineRates:
@@ -58,8 +61,8 @@ class MachineRates:
     def __init__(self, running: Mapping[str, Process], threads: int, *, quick: bool) -> None:
         self._running, self._threads, self._quick = running, threads, quick
         self._sgemm: dict[str, float] = {}
-        self._copy = self._fill = self._lanes = 0.0
-        self._lanes_method = ""
+        self._copy = self._write = self._fill = self._lanes = 0.0
+        self._write_method = self._lanes_method = ""
 
     def measure(self) -> None:
         """Measure all; keep what is better than before."""
@@ -78,12 +81,22 @@ class MachineRates:
                 process.close()
         copy, fill = ours.ask("memory_rates", threads=self._threads, quick=self._quick)
         self._copy, self._fill = max(copy, self._copy), max(fill, self._fill)
+        write, self._write_method = write_rate(self._threads, quick=self._quick)
+        self._write = max(write, self._write)
         lanes, self._lanes_method = lane_rate(self._threads, max(self._sgemm.values()))
         self._lanes = max(lanes, self._lanes)
 
     def best(self) -> MeasuredRates:
         """Return the best of each."""
-        return MeasuredRates(self._sgemm, self._copy, self._fill, self._lanes, self._lanes_method)
+        return MeasuredRates(
+            self._sgemm,
+            self._copy,
+            self._write,
+            self._fill,
+            self._lanes,
+            self._write_method,
+            self._lanes_method,
+        )
 
     def _measure_sgemm(self, name: str, process: Process) -> None:
         rate = process.ask("sgemm", quick=self._quick)

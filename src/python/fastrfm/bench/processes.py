@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from fastrfm.bench.cases import Case
 from fastrfm.bench.contenders import OURS
 from fastrfm.bench.oracle import PEER_LIMITS
-from fastrfm.bench.protocol import Prepared, Request
+from fastrfm.bench.protocol import Prepared, Request, Timing
 
 __all__ = ["BLAS_OVERRIDES", "Measurement", "Process", "ProcessError", "interleave", "start"]
 
@@ -25,8 +26,17 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 # Idle threads of OpenMP and BLAS libraries go on spinning for some 30 ms after a call, on cores
 # that the next contender wants.
 REST_SECONDS = 0.05
+# A contender may have something to write when it ends, such as a list of what it compiled.
+EXIT_SECONDS = 5.0
+# The fewest and the most rounds. Where one call takes long, two, or its first run alone: by then
+# its threads run and its code is loaded, see `fastrfm.bench.worker`.
 ROUNDS = (3, 15)
+LONG_ROUNDS = (2, 2)
 FIT_ROUNDS = (1, 3)
+LONG_SECONDS = 4.0
+FIRST_RUN_COUNTS_SECONDS = 10.0
+# Nobody waits for a call that takes longer. PyKeOps' matvec at n = 10,000, d = 784 would.
+CALL_LIMIT_SECONDS = 60.0
 
 
 class ProcessError(Exception):
@@ -53,6 +63,11 @@ class Measurement:
     peak_bytes: int = 0
     error: float = float("nan")
     reason: str | None = None
+
+    def add(self, timing: Timing) -> None:
+        """Add a run."""
+        self.seconds.append(timing.seconds)
+        self.peak_bytes = max(self.peak_bytes, timing.peak_bytes)
 
     @property
     def median(self) -> float:
@@ -114,15 +129,18 @@ class Process:
         return value
 
     def close(self) -> None:
-        """End the process."""
+        """Let the process end, and end it if it does not."""
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 try:
                     pipe.close()
                 except BrokenPipeError:
                     pass
-        self._child.terminate()
-        self._child.wait()
+        try:
+            self._child.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.terminate()
+            self._child.wait()
 
 
 def start(names: Sequence[str], threads: int) -> tuple[dict[str, Process], dict[str, str]]:
@@ -145,6 +163,7 @@ def interleave(
     *,
     budget: float,
     notify: Callable[[str], None],
+    folder: Path | None = None,
 ) -> dict[str, Measurement]:
     """Run one case in rounds A B C A B C, so that a slow moment meets all of them.
 
@@ -153,9 +172,12 @@ def interleave(
     case : Case
     processes : mapping of str to Process
     budget : float
-        Seconds to spend; the rounds are as many as fit, from 3 to 15, of a whole fit 1 to 3.
+        Seconds for the rounds of one contender; there are as many as fit, from 3 to 15. Slow
+        contenders get fewer (see `LONG_SECONDS`), a whole fit 1 to 3.
     notify : callable
         Is told what happens now.
+    folder : Path, optional
+        Where the tables of whole fits lie.
     """
     results: dict[str, Measurement] = {}
     prepared: dict[str, Prepared] = {}
@@ -165,7 +187,7 @@ def interleave(
             if not process.ask("supports", case):
                 continue
             results[name] = Measurement()
-            prepared[name] = process.ask("prepare", case)
+            prepared[name] = process.ask("prepare", case, limit=CALL_LIMIT_SECONDS, folder=folder)
         except ProcessError as error:
             results[name] = Measurement(reason=str(error))
             continue
@@ -173,31 +195,49 @@ def interleave(
         difference = prepared[name].differs_from(prepared.get(OURS, prepared[name]))
         if difference > PEER_LIMITS.get(case.op, 0):
             results[name].reason = f"differs from {OURS}'s whole result by {difference:.1e}"
-    round_seconds = sum(warm_up.seconds for warm_up in prepared.values())
-    fewest, most = FIT_ROUNDS if case.is_fit else ROUNDS
-    spent, done = 0.0, 0
-    while done < fewest or (done < most and spent + round_seconds < budget):
-        started = time.perf_counter()
-        for name, result in results.items():
-            if result.reason is not None:
-                continue
-            notify(f"{case.label}: {name}, round {done + 1}")
+    for name, warm_up in prepared.items():
+        if warm_up.first is not None and warm_up.first.seconds > FIRST_RUN_COUNTS_SECONDS:
+            results[name].add(warm_up.first)
+    done = 0
+    while True:
+        due = [
+            name
+            for name, result in results.items()
+            if result.reason is None and _wants_round(case, result, prepared[name], done, budget)
+        ]
+        if not due:
+            break
+        done += 1
+        for name in due:
+            notify(f"{case.label}: {name}, round {done}")
             time.sleep(REST_SECONDS)
             try:
                 timing = processes[name].ask("run")
             except ProcessError as error:
                 results[name] = Measurement(reason=str(error))
                 continue
-            result.seconds.append(timing.seconds)
-            result.peak_bytes = max(result.peak_bytes, timing.peak_bytes)
+            results[name].add(timing)
             if case.is_fit:
-                result.error = timing.test_error
-        round_seconds = time.perf_counter() - started
-        spent += round_seconds
-        done += 1
+                results[name].error = timing.test_error
     for name in results:
         try:
             processes[name].ask("drop")
         except ProcessError:
             pass  # it has died, which its measurement says
     return results
+
+
+def _wants_round(
+    case: Case, result: Measurement, warm_up: Prepared, done: int, budget: float
+) -> bool:
+    """Whether a contender takes part in one round more."""
+    if warm_up.first is not None and warm_up.first.seconds > FIRST_RUN_COUNTS_SECONDS:
+        return False
+    last = result.seconds[-1] if result.seconds else 0.0
+    if case.is_fit:
+        fewest, most = FIT_ROUNDS
+    elif warm_up.first is not None and warm_up.first.seconds > LONG_SECONDS:
+        fewest, most = LONG_ROUNDS
+    else:
+        fewest, most = ROUNDS
+    return done < fewest or (done < most and sum(result.seconds) + last <= budget)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,27 @@ class Request:
         For "memory_rates".
     quick : bool
         For "sgemm" and "memory_rates": smaller arrays.
+    limit : float
+        For "prepare": the seconds that one call may take.
+    folder : Path, optional
+        For "prepare": where real tables lie.
     """
 
     what: str
     case: Case | None = None
     threads: int = 1
     quick: bool = False
+    limit: float = float("inf")
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The answer to "run": seconds, peak bytes, and of a whole fit its test error (else NaN)."""
+
+    seconds: float
+    peak_bytes: int
+    test_error: float
 
 
 @dataclass(frozen=True)
@@ -42,15 +58,15 @@ class Prepared:
     ----------
     error : float
         Against the oracle on a sub-block; NaN for a whole fit.
-    seconds : float
-        The first run.
+    first : Timing or None
+        The first run; None for a whole fit, which is not run before its time is taken.
     whole : ndarray or None
         An AGOP: it is a mean over all rows, of which the oracle has seen few, so that the
         contenders' must agree.
     """
 
     error: float
-    seconds: float
+    first: Timing | None = None
     whole: NDArray[Any] | None = None
 
     def differs_from(self, other: Prepared) -> float:
@@ -58,12 +74,3 @@ class Prepared:
         if self.whole is None or other.whole is None:
             return 0.0
         return float(np.abs(self.whole - other.whole).max() / np.abs(other.whole).max())
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The answer to "run": seconds, peak bytes, and of a whole fit its test error (else NaN)."""
-
-    seconds: float
-    peak_bytes: int
-    test_error: float

@@ -1,4 +1,4 @@
-"""How fast this machine is at the two things a roofline is made of, and at vector instructions."""
+"""How fast this machine is at what a roofline is made of: products, memory, vector instructions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from fastrfm import backend
 
-__all__ = ["copy_rate", "fill_rate", "lane_rate", "sgemm_rate"]
+__all__ = ["copy_rate", "fill_rate", "lane_rate", "sgemm_rate", "write_rate"]
 
 REPEATS = 5
 COPY_BYTES = 2**28  # each way; several times any cache
@@ -59,24 +59,46 @@ def lane_rate(threads: int, sgemm: float) -> tuple[float, str]:
     be that of sgemm's multiply-adds (half its flops): two vector instructions a cycle, as x86-64
     processors since 2013 have for either.
     """
+    answer = _run_compiled("vector_rate", threads)
+    if answer is None:
+        return sgemm / 2, "assumed: the multiply-adds of sgemm"
+    return answer, "measured by a compiled loop"
+
+
+def write_rate(threads: int, *, quick: bool) -> tuple[float, str]:
+    """Return bytes a second written into memory that is already there, and how they were found.
+
+    A compiled loop writes both through the caches and past them (non-temporal stores), and the
+    better counts: which one it is differs between processors. Without a compiler NumPy's fill,
+    which goes through the caches, stands in.
+    """
+    size = QUICK_COPY_BYTES if quick else COPY_BYTES
+    answer = _run_compiled("write_rate", threads, size)
+    if answer is not None:
+        return answer, "measured by a compiled loop"
+    parts = np.array_split(np.ones(size // 4, np.float32), threads)
+    return size / _best(lambda i: parts[i].fill(2), threads), "measured by NumPy's fill"
+
+
+def _run_compiled(name: str, *arguments: int) -> float | None:
+    """Compile ``name.cpp`` for the ISA level in use and return what it prints; None: cannot."""
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is not None:
-        source = Path(__file__).with_name("vector_rate.cpp")
-        with tempfile.TemporaryDirectory() as folder:
-            program = str(Path(folder) / "vector_rate")
-            flags = ["-O3", "-std=c++17", "-pthread", *FLAGS[backend.isa_level()]]
-            try:
-                subprocess.run(
-                    [compiler, *flags, str(source), "-o", program], check=True, capture_output=True
-                )
-                answer = subprocess.run(
-                    [program, str(threads)], check=True, capture_output=True, text=True
-                )
-            except (OSError, subprocess.CalledProcessError):
-                pass
-            else:
-                return float(answer.stdout), "measured by a compiled loop"
-    return sgemm / 2, "assumed: the multiply-adds of sgemm"
+    if compiler is None:
+        return None
+    source = Path(__file__).with_name(f"{name}.cpp")
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / name)
+        flags = ["-O3", "-std=c++17", "-pthread", *FLAGS[backend.isa_level()]]
+        try:
+            subprocess.run(
+                [compiler, *flags, str(source), "-o", program], check=True, capture_output=True
+            )
+            answer = subprocess.run(
+                [program, *map(str, arguments)], check=True, capture_output=True, text=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+    return float(answer.stdout)
 
 
 def _best(part: Callable[[int], object], threads: int, repeats: int = REPEATS) -> float:

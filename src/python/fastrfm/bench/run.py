@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fastrfm.bench import figures, table
-from fastrfm.bench.cases import Case, select_cases
+from fastrfm.bench.cases import Case, select_cases, select_fits
 from fastrfm.bench.contenders import CONTENDERS, OURS, OURS_OUT
 from fastrfm.bench.machine import available_cores, describe_machine
 from fastrfm.bench.machine_rates import MachineRates
 from fastrfm.bench.processes import Measurement, interleave, start
+from fastrfm.bench.progress import CaseProgress
 from fastrfm.bench.report import make_report
 
 __all__ = ["BenchOptions", "default_output", "run_bench"]
 
-# Seconds for the rounds of one case, beyond the three that every case gets.
-BUDGET = {"quick": 0.0, "ops": 6.0, "full": 6.0}
-FIT_BUDGET = 60.0
+# Seconds for the rounds of one contender in one case, beyond the three that everyone gets.
+BUDGET = {"quick": 0.0, "ops": 2.0, "fits": 60.0}
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,15 @@ class BenchOptions:
     ----------
     output : Path
         Folder for the table, the JSON file and the plot; made if need be.
-    mode : {"quick", "ops", "full"}
+    mode : {"quick", "ops", "fits"}
     peers : tuple of str, optional
         Who is measured beside fastrfm; None: all.
     only : str, optional
         Words that a case's label must contain.
-    fit_rows : int
-        Training rows of the whole fits of mode "full".
+    data : Path, optional
+        Of mode "fits": the folder whose ``reg/*.npz`` are fitted.
+    rows : int, optional
+        Of mode "fits": the most training rows.
     threads : int, optional
         For every contender; None: all cores.
     """
@@ -47,7 +48,8 @@ class BenchOptions:
     mode: str = "ops"
     peers: tuple[str, ...] | None = None
     only: str | None = None
-    fit_rows: int = 10_000
+    data: Path | None = None
+    rows: int | None = None
     threads: int | None = None
 
 
@@ -64,35 +66,40 @@ def run_bench(options: BenchOptions, console: Console) -> bool:
     Raises
     ------
     ValueError
-        If no case or an unknown peer was asked for.
+        If no case or an unknown peer was asked for, or a table is missing.
     """
-    cases = select_cases(options.mode, fit_rows=options.fit_rows, only=options.only)
+    if options.mode == "fits":
+        cases = select_fits(options.data, rows=options.rows, only=options.only)
+    else:
+        cases = select_cases(options.mode, only=options.only)
     if not cases:
         raise ValueError(f"no case of mode {options.mode} has {options.only!r} in its name")
     names = _names(options.peers, quick=options.mode == "quick")
     options.output.mkdir(parents=True, exist_ok=True)
     threads = options.threads or available_cores()
 
-    with _progress(console) as progress:
-        task = progress.add_task("starting the contenders' processes", total=len(cases))
-
-        def notify(text: str) -> None:
-            progress.update(task, description=text)
-
+    with CaseProgress(cases, console) as progress:
         running, absent = start(names, threads)
         try:
             for name, reason in absent.items():
                 console.print(f"skipped: {name}, {reason}", highlight=False, soft_wrap=True)
             versions = {name: process.ask("version") for name, process in running.items()}
-            rates = MachineRates(running, threads, quick=options.mode == "quick")
-            notify("measuring the machine")
+            # Only operations are held to the rates; of fits they say what machine it was.
+            rates = MachineRates(running, threads, quick=options.mode != "ops")
+            progress.notify("measuring the machine")
             rates.measure()
+            progress.begin_cases()
             measured: dict[Case, dict[str, Measurement]] = {}
             for case in cases:
-                budget = FIT_BUDGET if case.is_fit else BUDGET[options.mode]
-                measured[case] = interleave(case, running, budget=budget, notify=notify)
-                progress.advance(task)
-            notify("measuring the machine once more")
+                measured[case] = interleave(
+                    case,
+                    running,
+                    budget=BUDGET[options.mode],
+                    notify=progress.notify,
+                    folder=options.data,
+                )
+                progress.finished(case, measured[case])
+            progress.notify("measuring the machine once more")
             rates.measure()
         finally:
             for process in running.values():
@@ -101,7 +108,8 @@ def run_bench(options: BenchOptions, console: Console) -> bool:
     machine = describe_machine(threads)
     report = make_report(options.mode, machine, versions, absent, rates.best(), measured)
     # A part must not replace the results of the whole.
-    stem = options.mode if options.only is None and options.peers is None else "part"
+    partial = any(option is not None for option in (options.only, options.peers, options.rows))
+    stem = "part" if partial else options.mode
     paths = [options.output / f"{stem}.{kind}" for kind in ("json", "md", "png")]
     paths[0].write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     paths[1].write_text(table.markdown(report))
@@ -128,14 +136,3 @@ def _names(peers: tuple[str, ...] | None, *, quick: bool) -> list[str]:
     if unknown:
         raise ValueError(f"no peer {unknown[0]!r}; there are {', '.join(others.values())}")
     return [OURS, *(others[peer.lower()] for peer in peers)]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-    )

@@ -64,13 +64,14 @@ def notes(report: Report) -> list[str]:
         f"commit {machine['commit']}, {machine['date']}",
         f"versions: {'; '.join(dict.fromkeys(report['versions'].values()))}",
         f"machine, in this run: sgemm {sgemm} GFLOP/s, copy {rates['copy'] / 1e9:.1f} GB/s "
-        f"(fresh memory, written: {rates['fresh_fill'] / 1e9:.1f}), vector instructions "
+        f"(read and written), write {rates['write'] / 1e9:.1f} GB/s ({rates['write_method']}; "
+        f"to fresh memory: {rates['fresh_fill'] / 1e9:.1f}), vector instructions "
         f"{rates['lanes'] / 1e9:.0f} G lanes/s ({rates['lanes_method']})",
         f"ratio: to {OURS}, medians of interleaved runs; roofline: least possible time over "
         "ours; with exp: the same, the kernel's own values counted too (fastrfm/bench/work.py)",
         f"peak MB: {report['peak_memory_is']}",
         "error: against float64 on a sub-block, before timing (absolute for K, relative for K V "
-        "and the AGOP, relative residual of a solve, test RMSE over standard deviation for a fit)",
+        "and the AGOP, relative residual of a solve, test RMSE of standardised targets for a fit)",
         *(f"skipped: {name}, {reason}" for name, reason in report["skipped"].items()),
         *(
             f"not timed: {name}, {case['label']}: {result['reason']}"

@@ -4,19 +4,27 @@ Counts are of the arithmetic that no implementation of the operation can leave o
 quickest algorithm known to us. One multiply-add is two flops. ``pairs`` below are what has to be
 evaluated: n (n + 1) / 2 where the result is symmetric, n^2 where it is not. s = 4 bytes a word.
 
-=============  ============================  ==============================  ==================
-op             flops at the sgemm rate       lane operations, p = 1          bytes
-=============  ============================  ==============================  ==================
-kernel_matrix  2 d pairs          (p = 2)    3 d pairs                       s (n^2 + n d)
-kernel_matmul  2 d pairs + 2 c n^2           3 d pairs                       s n (d + 2 c)
-agop           2 d n^2 + 2 d c n^2 + c n d^2 (4 + c) d n^2; flops: c n d^2   s (n d + n c + d^2)
-solve_ridge    2 d pairs + n^3 / 3           3 d pairs; flops: n^3 / 3       s n (n / 2 + d)
-=============  ============================  ==============================  ==================
+=============  ============================  ================================  =======  =========
+op             flops at the sgemm rate       lane operations, p = 1            words    words
+                                                                               read     written
+=============  ============================  ================================  =======  =========
+kernel_matrix  2 d pairs          (p = 2)    3 d pairs                         n d      n^2
+kernel_matmul  2 d pairs + 2 c n^2           3 d pairs                         n(d + c) n c
+agop           2 d n^2 + 2 d c n^2 + c n d^2 (3 + g) d n^2; flops: c n d^2     n(d + c) d^2
+solve_ridge    2 d pairs + n^3 / 3           3 d pairs; flops: n^3 / 3         n(d + c) n^2 / 2
+=============  ============================  ================================  =======  =========
 
 A lane operation is one lane of one vector instruction. For p = 1 a distance costs, for each
-coordinate and pair, a subtraction, an and (the absolute value) and an addition; the gradient
-beside it a comparison, shared by the outputs, and a masked addition for each output. The AGOP
-has no symmetry to use: in an RFM its points are a sample of the centres.
+coordinate and pair, a subtraction, an and (the absolute value) and an addition. The gradient
+beside it takes the sign of the difference, which is 0 where the values are equal (common: codes,
+counts), so that one comparison is not enough. Either two comparisons, shared by the outputs, and
+for each output two masked additions (of w coef and of its negative), 2 + 2 c; or from the two
+comparisons two more operations make the sign itself, and each output takes one multiply-add,
+4 + c. The smaller is g = min(2 + 2 c, 4 + c). The AGOP has no symmetry to use: in an RFM its
+points are a sample of the centres.
+
+Memory: a processor may write faster than it copies or slower, so the floor is the larger of
+``bytes written / write`` and ``bytes read and written / copy``.
 
 The value of the kernel itself (scale, root, exponential) is in neither: the roofline as it is
 usually drawn leaves it out. Where d is small it is most of the work, so that `Work.values` counts
@@ -50,15 +58,18 @@ class Work:
 
     Attributes
     ----------
-    flops, lane_operations, bytes : float
+    flops, lane_operations : float
         See the module's table.
+    read, written : float
+        Bytes: of the inputs, and of the result (or of the factor).
     values : float
         Lane operations of the kernel's values, which the roofline leaves out.
     """
 
     flops: float
     lane_operations: float
-    bytes: float
+    read: float
+    written: float
     values: float
 
 
@@ -72,12 +83,15 @@ class Rates:
         Flops a second of a float32 matrix product.
     copy : float
         Bytes read and bytes written a second, together, by a copy with all threads.
+    write : float
+        Bytes written a second into memory that is already there, with all threads.
     lanes : float
         Lane operations a second: subtract, and, add in registers, all threads.
     """
 
     sgemm: float
     copy: float
+    write: float
     lanes: float
 
 
@@ -88,7 +102,7 @@ class Floor:
     Attributes
     ----------
     roofline : float
-        ``max(flops / sgemm + lane operations / lanes, bytes / copy)``.
+        ``max(flops / sgemm + lane operations / lanes, written / write, (read + written) / copy)``.
     with_values : float
         The same with the kernel's values added to the arithmetic.
     """
@@ -108,7 +122,7 @@ def work_of(case: Case) -> Work | None:
 def floor(work: Work, rates: Rates) -> Floor:
     """Return the least seconds for a piece of work."""
     arithmetic = work.flops / rates.sgemm + work.lane_operations / rates.lanes
-    moved = work.bytes / rates.copy
+    moved = max(work.written / rates.write, (work.read + work.written) / rates.copy)
     return Floor(
         max(arithmetic, moved),
         max(arithmetic + work.values / rates.lanes, moved),
@@ -120,7 +134,7 @@ def kernel_matrix_work(case: Case) -> Work:
     n, d = case.n, case.d
     pairs = n * (n + 1) / 2
     flops, lanes = _distances(case, pairs)
-    return Work(flops, lanes, WORD * (n * n + n * d), pairs * _value_operations(case))
+    return Work(flops, lanes, WORD * n * d, WORD * n * n, pairs * _value_operations(case))
 
 
 def kernel_matmul_work(case: Case) -> Work:
@@ -129,7 +143,8 @@ def kernel_matmul_work(case: Case) -> Work:
     pairs = n * (n + 1) / 2
     flops, lanes = _distances(case, pairs)
     products = 2.0 * c * n * n
-    return Work(flops + products, lanes, WORD * n * (d + 2 * c), pairs * _value_operations(case))
+    values = pairs * _value_operations(case)
+    return Work(flops + products, lanes, WORD * n * (d + c), WORD * n * c, values)
 
 
 def agop_work(case: Case) -> Work:
@@ -140,20 +155,20 @@ def agop_work(case: Case) -> Work:
     if case.norm == 2:
         flops += 2.0 * d * c * pairs
     else:
-        lanes += (1.0 + c) * d * pairs
+        lanes += min(2.0 + 2 * c, 4.0 + c) * d * pairs
     flops += float(c) * n * d * d
     values = pairs * (_value_operations(case) + WEIGHT)
-    return Work(flops, lanes, WORD * (n * d + n * c + d * d), values)
+    return Work(flops, lanes, WORD * n * (d + c), WORD * d * d, values)
 
 
 def solve_ridge_work(case: Case) -> Work:
     """One triangle of K and its Cholesky factorisation; an iterative solver may need less."""
-    n, d = case.n, case.d
+    n, d, c = case.n, case.d, case.c
     pairs = n * (n + 1) / 2
     flops, lanes = _distances(case, pairs)
     factorisation = n**3 / 3
-    moved = WORD * (n * n / 2 + n * d)
-    return Work(flops + factorisation, lanes, moved, pairs * _value_operations(case))
+    values = pairs * _value_operations(case)
+    return Work(flops + factorisation, lanes, WORD * n * (d + c), WORD * n * n / 2, values)
 
 
 _COUNTS = {

@@ -11,13 +11,14 @@ import pickle
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm.bench import rates
-from fastrfm.bench.cases import Case, Problem, make_problem
+from fastrfm.bench.cases import FIT_FEATURES, Case, Problem, make_problem
 from fastrfm.bench.contenders import OURS, load_contender
 from fastrfm.bench.contenders.result import Run
 from fastrfm.bench.fits import rmse
@@ -27,6 +28,14 @@ from fastrfm.bench.protocol import Prepared, Request, Timing
 
 # A whole fit is not run once more to warm up, but a small one is.
 SMALL_FIT_ROWS = 300
+# The time of these is proportional to the points (the centres stay), of which a part is tried to
+# see how long all would take.
+PROBED = ("kernel_matmul", "agop")
+PROBE_PART = 50
+
+
+class TooSlowError(Exception):
+    """One call would take longer than it may."""
 
 
 class Worker:
@@ -47,7 +56,7 @@ class Worker:
             case "supports":
                 return self._contender.supports(request.case)
             case "prepare":
-                return self._prepare(request.case)
+                return self._prepare(request.case, request.limit, request.folder)
             case "run":
                 return self._timed()[1]
             case "drop":
@@ -60,19 +69,36 @@ class Worker:
                 return rates.copy_rate(threads, quick=quick), rates.fill_rate(threads, quick=quick)
         raise ValueError(f"unknown request {request.what!r}")
 
-    def _prepare(self, case: Any) -> Prepared:
+    def _prepare(self, case: Any, limit: float, folder: Path | None) -> Prepared:
         """Warm up and check."""
         self._problem = self._run = None
         if case.is_fit:
-            small = Case(case.op, SMALL_FIT_ROWS, case.d)
+            small = Case(case.op, SMALL_FIT_ROWS, FIT_FEATURES)
             self._contender.prepare(make_problem(small)).call()
-        self._problem = make_problem(case)
-        self._run = self._contender.prepare(self._problem)
+        problem = make_problem(case, folder)
+        if case.op in PROBED:
+            self._probe(problem, limit)
+        self._problem = problem
+        self._run = self._contender.prepare(problem)
         if case.is_fit:
-            return Prepared(float("nan"), 0.0)
-        result, timing = self._timed()
-        error = check(self._problem, result, self._at, ours=self._name.startswith(OURS))
-        return Prepared(error, timing.seconds, result if case.op == "agop" else None)
+            return Prepared(float("nan"))
+        result, first = self._timed()
+        error = check(problem, result, self._at, ours=self._name.startswith(OURS))
+        return Prepared(error, first, result if case.op == "agop" else None)
+
+    def _probe(self, problem: Problem, limit: float) -> None:
+        n = len(problem.Z)
+        rows = -(-n // PROBE_PART)
+        run: Run = self._contender.prepare(problem.at_rows(np.arange(rows)))
+        run.call()  # starts threads
+        start = time.perf_counter()
+        run.call()
+        seconds = (time.perf_counter() - start) * n / rows
+        if seconds > limit:
+            raise TooSlowError(
+                f"too slow: about {seconds:.0f} s a call, judged by {rows:,} of {n:,} rows; "
+                f"the limit is {limit:.0f} s"
+            )
 
     def _at(self, problem: Problem) -> NDArray[Any]:
         run: Run = self._contender.prepare(problem)
@@ -105,6 +131,9 @@ def serve(name: str, requests: BinaryIO, answers: BinaryIO) -> None:
     except ImportError as error:
         send(False, f"not installed ({error})")
         return
+    except Exception as error:  # such as a folder that cannot be written
+        send(False, f"cannot be loaded ({type(error).__name__}: {error})")
+        return
     send(True, None)
     while True:
         try:
@@ -113,7 +142,7 @@ def serve(name: str, requests: BinaryIO, answers: BinaryIO) -> None:
             return
         try:
             value = worker.answer(request)
-        except WrongResultError as error:
+        except (TooSlowError, WrongResultError) as error:
             send(False, str(error))
         except Exception as error:  # a contender may fail in any way; the others go on
             send(False, f"{type(error).__name__}: {error}".splitlines()[0][:200])

@@ -12,7 +12,7 @@ from xrfm.rfm_src import RFM, kernels
 from fastrfm.bench.cases import ALPHA, Case, Problem
 from fastrfm.bench.contenders.result import Run
 from fastrfm.bench.contenders.textbook_torch import sgemm
-from fastrfm.bench.fits import split_fit
+from fastrfm.bench.fits import hold_out, split_fit
 
 __all__ = ["prepare", "sgemm", "supports", "version"]
 
@@ -56,7 +56,8 @@ def _agop(model: Any, X: Any, Z: Any, coef: Any) -> Any:
 
 def _fit(problem: Problem) -> Any:
     """Return the prediction of a fit with nothing chosen; it needs validation data."""
-    (X, y), (X_val, y_val), (X_test, _) = split_fit(problem)
+    train, (X_test, _) = split_fit(problem)
+    (X, y), (X_val, y_val) = hold_out(train)
     model = xRFM(device=torch.device("cpu"), verbose=False, random_state=0)
     model.fit(X, y[:, None], X_val, y_val[:, None])
     return model.predict(X_test)
