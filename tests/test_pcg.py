@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 import fastrfm
 import oracle
 from cases import Array
+from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.ridge import fit_ridge
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank, largest_rank
@@ -123,7 +127,14 @@ def test_plan_follows_rows_and_memory() -> None:
     with pytest.raises(MemoryError, match=r"20,000 rows by pcg.*bytes.*memory_limit=100,000"):
         make_plan(20_000, 10, 1, np.float32, "auto", 100_000)
     with pytest.raises(MemoryError, match=r'cholesky.*solver="pcg"'):
-        make_plan(4000, 10, 1, np.float32, "auto", 30_000_000)
+        make_plan(4000, 10, 1, np.float32, "cholesky", 30_000_000)
+    tight = make_plan(4000, 10, 1, np.float32, "auto", 30_000_000)
+    assert (tight.solver, tight.stored) == ("pcg", False)
+    assert make_plan(4000, 10, 1, np.float32, "auto", 60_000_000).solver == "cholesky"
+    reserved = make_plan(4000, 10, 1, np.float32, "auto", 60_000_000, reserved=30_000_000)
+    assert (reserved.solver, reserved.stored) == ("pcg", False)
+    with pytest.raises(MemoryError, match=r"needs 2\d,\d{3},\d{3} bytes.*memory_limit=20,000,000"):
+        make_plan(4000, 10, 1, np.float32, "pcg", 20_000_000, reserved=19_000_000)
 
 
 def test_rank_follows_the_spectrum() -> None:
@@ -148,3 +159,35 @@ def test_estimators_recur_with_pcg() -> None:
     spread = float(np.std(direct.predict(X_test)))
     assert np.abs(model.predict(X_test) - direct.predict(X_test)).max() < 0.05 * spread
     assert model.score(X_test, X_test[:, 0] * X_test[:, 1]) > 0.9
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "matrix_free"])
+def test_same_bits_for_every_thread_count(dtype: type, stored: bool) -> None:
+    """Of OpenMP and of BLAS: every sum of the solver and its preconditioner has one order."""
+    X, Y = sample(dtype, n=1_500)
+    limit = None if stored else limit_without_storing(*X.shape, Y.shape[1], dtype)
+    solutions = []
+    for threads in (1, 2, 3, 2):
+        with threadpool_limits(threads):
+            coef, info = fastrfm.solve_ridge(
+                X, Y, solver="pcg", memory_limit=limit, bandwidth=3.0, return_info=True
+            )
+        assert info["stored"] is stored
+        solutions.append(coef)
+    for other in solutions[1:]:
+        np.testing.assert_array_equal(solutions[0], other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 700), r=st.integers(1, 90), c=st.integers(1, 19), seed=st.integers(0, 99))
+def test_landmark_products(dtype: type, n: int, r: int, c: int, seed: int) -> None:
+    """Against NumPy in float64: summed in double, whatever the type of C."""
+    rng = np.random.default_rng(seed)
+    C = rng.standard_normal((n, r)).astype(dtype)
+    B, R = rng.standard_normal((r, c)), rng.standard_normal((n, c))
+    wide = C.astype(np.float64)
+    np.testing.assert_allclose(backend.landmark_gram(C), wide.T @ wide, rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose(backend.landmark_matmul(C, B), wide @ B, rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose(
+        backend.landmark_transposed_matmul(C, R), wide.T @ R, rtol=1e-12, atol=1e-11
+    )

@@ -27,7 +27,7 @@ from fastrfm.bandwidth import MEDIAN_ROWS, BandwidthRule
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
 from fastrfm.outputs import draw_seed
-from fastrfm.ridge import RidgeFit, fit_ridge, make_plan
+from fastrfm.ridge import Plan, RidgeFit, fit_ridge, make_plan
 from fastrfm.sampling import draw_rows, draw_stratified_rows, strata_of_targets
 
 Array = NDArray[np.floating[Any]]
@@ -57,6 +57,7 @@ class RecursionSettings:
     agop_samples: int = 20_000
     agop_output_samples: int | None = None
     memory_limit: int | None = None
+    reserved_bytes: int = 0  # of the limit, for what is there beside a solve
     early_stopping: bool = True
 
 
@@ -239,6 +240,25 @@ def rank_of(root: Root, n_features: int) -> int:
     return int(np.count_nonzero(root)) if root.ndim == 1 else int(root.shape[1])
 
 
+def plan_of(X: Array, Y: Array, settings: RecursionSettings) -> Plan:
+    """Return how the recursion will solve.
+
+    Raises
+    ------
+    MemoryError
+        If nothing that the settings allow fits the memory limit.
+    """
+    return make_plan(
+        len(X),
+        X.shape[1],
+        Y.shape[1],
+        Y.dtype,
+        settings.solver,
+        settings.memory_limit,
+        settings.reserved_bytes,
+    )
+
+
 def _kernel(settings: RecursionSettings, median_sample: Array, root: Root) -> Kernel:
     bandwidth = settings.bandwidth.bandwidth(median_sample, root, settings.norm)
     return Kernel(norm=settings.norm, exponent=settings.exponent, bandwidth=bandwidth)
@@ -253,9 +273,7 @@ def _solve(
     start: Array | None,
     iterative_tol: float,
 ) -> RidgeFit:
-    plan = make_plan(
-        len(X), X.shape[1], Y.shape[1], Y.dtype, settings.solver, settings.memory_limit
-    )
+    plan = plan_of(X, Y, settings)
     return fit_ridge(
         X,
         Y,
@@ -265,6 +283,7 @@ def _solve(
         solver=plan.solver,
         tol=settings.tol if plan.solver == "cholesky" else iterative_tol,
         memory_limit=settings.memory_limit,
+        reserved=settings.reserved_bytes,
         start=start,
     )
 

@@ -19,6 +19,7 @@ from fastrfm import backend
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.estimators.progress import iteration_log
 from fastrfm.kernels import Kernel
+from fastrfm.memory import within_memory_limit
 from fastrfm.metric import Root, metric_of_root
 from fastrfm.outputs import check_not_centred
 from fastrfm.preprocessing import ColumnScaler
@@ -27,10 +28,10 @@ from fastrfm.recursion import (
     RecursionResult,
     RecursionSettings,
     Selection,
+    plan_of,
     refit,
     run_recursion,
 )
-from fastrfm.ridge import make_plan
 from fastrfm.selection import HeldOut, LeaveOneOut, Loss, StandInLeaveOneOut, hold_out
 
 if TYPE_CHECKING:
@@ -147,8 +148,7 @@ class BaseRFM(ABC, BaseEstimator):
         ValueError
             For bad data or parameters.
         MemoryError
-            If a solve would need more than `memory_limit`; its matrix has not been allocated
-            then.
+            If the fit would need more than `memory_limit`; nothing large has been allocated then.
         """
         with self._all_or_nothing():
             return self._fit(X, y, X_val, y_val)
@@ -162,6 +162,7 @@ class BaseRFM(ABC, BaseEstimator):
         scaler = ColumnScaler(self.standardize).fit(X_array)
         X_fit = scaler.transform(X_array)
         Y = self._fit_targets(y_array).astype(X_fit.dtype)
+        settings = within_memory_limit(settings, *X_fit.shape, Y.shape[1], X_fit.dtype)
         loss = self._loss()
 
         selection: Selection
@@ -188,10 +189,7 @@ class BaseRFM(ABC, BaseEstimator):
 
     def _factorises(self, X: Array, Y: Array, settings: RecursionSettings) -> bool:
         """Whether the solver factorises, as closed-form leave-one-out needs."""
-        plan = make_plan(
-            len(X), X.shape[1], Y.shape[1], X.dtype, settings.solver, settings.memory_limit
-        )
-        return plan.solver == "cholesky"
+        return plan_of(X, Y, settings).solver == "cholesky"
 
     def _settings(self) -> RecursionSettings:
         bandwidth = BandwidthRule.parse(self.bandwidth)

@@ -48,7 +48,7 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         the faster the next iteration.
     solver : {"auto", "cholesky", "pcg"}, default="auto"
         How the linear system is solved: "cholesky" factorises it, "pcg" runs preconditioned
-        conjugate gradients, "auto" takes Cholesky up to 6,000 rows. See :func:`solve_ridge`.
+        conjugate gradients, "auto" takes Cholesky up to 5,000 rows. See :func:`solve_ridge`.
     tol : float, default=1e-4
         Relative residual at which a solution is accepted. "pcg" stops at 1e-2 while the metric
         still moves; the iteration that is kept is solved again to `tol`.
@@ -68,9 +68,8 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         tile of rows instead of from all outputs; see :func:`agop`. For many outputs: 1 or 2 cost
         little more than a single output. None is exact. Not with `center_gradients`.
     memory_limit : int, default=None
-        Bytes that a solve may take. A fit that would need more is refused. The standardised
-        copy of `X`, the AGOP (64 MiB at most, and the square of the number of features) and
-        leave-one-out (256 columns) come on top.
+        Bytes that a fit may allocate beside the arrays it is given. "auto" and "pcg" keep to it
+        by not storing the kernel matrix; a fit that needs more is refused before it starts.
     random_state : int or RandomState, default=None
         Draws the rows that are sampled (for validation, the AGOP, the median distance) and the
         mixtures of outputs.

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrfm.kernels import Kernel
 from fastrfm.metric import root_of_metric
 from fastrfm.ridge.fit import RidgeFit, fit_ridge
-from fastrfm.ridge.plan import check_solver, make_plan
+from fastrfm.ridge.plan import Plan, check_solver, make_plan
 from fastrfm.validation import (
     check_array2d,
     check_columns,
@@ -20,7 +20,7 @@ from fastrfm.validation import (
     floating_dtype,
 )
 
-__all__ = ["RidgeFit", "fit_ridge", "make_plan", "solve_ridge"]
+__all__ = ["Plan", "RidgeFit", "fit_ridge", "make_plan", "solve_ridge"]
 
 
 @overload
@@ -84,7 +84,8 @@ def solve_ridge(
         "cholesky" factorises one packed triangle of K in place: n^2/2 words, n^3/3 operations.
         "pcg" runs conjugate gradients with a Nystrom preconditioner (Frangella, Tropp, Udell 2021)
         on a stored triangle where memory allows, else on K recomputed in every product: some tens
-        of passes of n^2. "auto" takes Cholesky up to 6,000 rows, pcg beyond.
+        of passes of n^2. "auto" takes Cholesky up to 5,000 rows where that fits `memory_limit`,
+        else pcg.
     tol : float
         Relative residual ``||(K + alpha I) coef - Y|| / ||Y||`` to reach. It is measured on the
         kernel, not taken from the solver; a solution above it is refined. One that stays above it,

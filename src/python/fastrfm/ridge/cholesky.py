@@ -35,6 +35,8 @@ _FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
 # Copies of the rows that filling or multiplying K packs: for its rows and for its columns, and, in
 # float32, what rounding left of each.
 _PACKING_COPIES = {4: 4, 8: 2}
+# What BLAS keeps of its operands during a factorisation, seen with OpenBLAS and two threads.
+_LAPACK_BYTES = 16 << 20
 
 
 class Factor(ABC):
@@ -110,7 +112,8 @@ def cholesky_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
     triangle = n * (n + 1) // 2 if n <= MAX_PACKED_ROWS else n * n
     itemsize = np.dtype(dtype).itemsize
     # A residual is a product with K, whose sums are float64.
-    return (triangle + 6 * n * c) * itemsize + n * c * 8 + packing_bytes(n, d, dtype)
+    vectors = 6 * n * c * itemsize + n * c * 8
+    return triangle * itemsize + vectors + packing_bytes(n, d, dtype) + _LAPACK_BYTES
 
 
 def packing_bytes(n: int, d: int, dtype: DTypeLike) -> int:

@@ -96,14 +96,16 @@ def fit_ridge(
     solver: str = "auto",
     tol: float = 1e-4,
     memory_limit: int | None = None,
+    reserved: int = 0,
     start: Array | None = None,
 ) -> RidgeFit:
     """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
 
-    `Y` is (n, c) in the working dtype; `start`, likewise, is where an iterative solver begins.
+    `Y` is (n, c) in the working dtype; `start`, likewise, is where an iterative solver begins;
+    `reserved` bytes of the limit are not the solver's.
     Raises and warns as :func:`fastrfm.solve_ridge` says.
     """
-    plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit)
+    plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
     if plan.solver == "cholesky":
         fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan)
     else:

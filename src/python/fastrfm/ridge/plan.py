@@ -15,13 +15,16 @@ from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank, preconditioner
 __all__ = ["SOLVERS", "Plan", "check_solver", "make_plan"]
 
 SOLVERS = ("auto", "cholesky", "pcg")
-# Below this many rows a Cholesky factorisation is as quick as the iterations that reach its
-# residual, and gives leave-one-out besides. Measured on 2 busy cores of an AMD EPYC (Zen 5),
-# float32, to 1e-2 / to 1e-4 / by Cholesky: pol, 13,500 rows, first metric 1.2 / 2.7 / 4.1 s;
-# elevators, 14,940 rows, third metric 1.6 / 2.8 / 19 s.
-CHOLESKY_ROWS = 6_000
+# Up to this many rows a Cholesky factorisation is about as quick as the iterations that reach its
+# residual, and gives leave-one-out besides. Seconds by Cholesky / by pcg to 1e-4, float32, 2 cores
+# of an AMD EPYC (Zen 4), Laplace kernel: elevators 3,000 rows .084 / .099, 4,000 .16 / .13, 6,000
+# .52 / .24; pol 4,000 .18 / .18, 6,000 .52 / .40; product Laplace kernel: elevators 4,000
+# .17 / .18, 6,000 .50 / .38; pol 4,000 .18 / .34, 8,000 1.06 / 1.07 (bench/solvers.py).
+CHOLESKY_ROWS = 5_000
 # Vectors of n x c float64 that CG holds at a time, and copies in the working dtype.
 _CG_VECTORS = 9
+# Blocks that threads compute in, and what BLAS keeps, seen with two threads.
+_SCRATCH_BYTES = 4 << 20
 # Parts of a product with the stored triangle that are summed apart.
 _PRODUCT_STRIPS = 64
 # Without a memory_limit, K is stored while it takes less than this part of the machine's memory.
@@ -56,9 +59,17 @@ def check_solver(solver: Any) -> None:
 
 
 def make_plan(
-    n: int, d: int, c: int, dtype: DTypeLike, solver: str, memory_limit: int | None
+    n: int,
+    d: int,
+    c: int,
+    dtype: DTypeLike,
+    solver: str,
+    memory_limit: int | None,
+    reserved: int = 0,
 ) -> Plan:
     """Choose a solver for `n` rows, `d` features and `c` outputs within `memory_limit` bytes.
+
+    `reserved` bytes of the limit are for others than the solver.
 
     "auto" takes Cholesky up to `CHOLESKY_ROWS` rows, else pcg. pcg keeps one triangle of K where
     that fits, else recomputes K in every product; its preconditioner shrinks to fit.
@@ -69,30 +80,31 @@ def make_plan(
         If nothing that `solver` allows fits.
     """
     check_solver(solver)
-    limit = memory_limit
-    if limit is None:
-        limit = int(_PART_OF_MEMORY * _physical_memory())
+    limit = int(_PART_OF_MEMORY * _physical_memory()) if memory_limit is None else memory_limit
+    limit -= reserved
     cholesky = Plan("cholesky", True, 0, cholesky_bytes(n, d, c, dtype))
     if solver == "cholesky" or (solver == "auto" and n <= CHOLESKY_ROWS):
-        if memory_limit is not None and cholesky.bytes > memory_limit:
-            raise _too_much(n, "cholesky", cholesky.bytes, memory_limit, 'take solver="pcg", ')
-        return cholesky
+        if memory_limit is None or cholesky.bytes <= limit:
+            return cholesky
+        if solver == "cholesky":
+            needed = cholesky.bytes + reserved
+            raise _too_much(n, "cholesky", needed, memory_limit, 'take solver="pcg", ')
     rank = largest_rank(n)
     stored = Plan("pcg", True, rank, _pcg_bytes(n, d, c, dtype, rank, stored=True))
     if stored.bytes <= limit:
         return stored
     while rank > FEWEST_LANDMARKS and _pcg_bytes(n, d, c, dtype, rank, stored=False) > limit:
-        rank = max(FEWEST_LANDMARKS, rank // 2)
+        rank = max(FEWEST_LANDMARKS, rank * 9 // 10)
     free = Plan("pcg", False, rank, _pcg_bytes(n, d, c, dtype, rank, stored=False))
-    if memory_limit is not None and free.bytes > memory_limit:
-        raise _too_much(n, "pcg without storing K", free.bytes, memory_limit)
+    if memory_limit is not None and free.bytes > limit:
+        raise _too_much(n, "pcg without storing K", free.bytes + reserved, memory_limit)
     return free
 
 
 def _pcg_bytes(n: int, d: int, c: int, dtype: DTypeLike, rank: int, *, stored: bool) -> int:
     itemsize = np.dtype(dtype).itemsize
     packed_rows = packing_bytes(n, d, dtype)
-    preconditioner = preconditioner_bytes(n, rank, itemsize)
+    preconditioner = preconditioner_bytes(n, rank, itemsize) + _SCRATCH_BYTES
     vectors = _CG_VECTORS * n * c * 8
     if stored:
         # K is filled from packed rows, then multiplied strip by strip (src/cpp/packed_matmul.cpp).

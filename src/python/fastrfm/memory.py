@@ -1,0 +1,89 @@
+"""What a fit allocates beside its solves, so that `memory_limit` can speak for all of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastrfm.recursion import RecursionSettings
+from fastrfm.ridge import make_plan
+from fastrfm.ridge.cholesky import cholesky_bytes
+from fastrfm.selection import STAND_IN_ROWS
+
+__all__ = ["within_memory_limit"]
+
+# Gradients that wait for their outer products, and copies of the centres that the AGOP packs: by
+# rows, by columns, and what rounding left (src/cpp/gradient_sums.cpp, tile/panels.hpp).
+_GRADIENT_BYTES = 64 << 20
+_AGOP_COPIES = 3
+# (d, d) float64 arrays alive while a metric is made: the AGOP of the best iteration and the new
+# one, the metric, its eigenvectors, LAPACK's work, the root.
+_SQUARES = 8
+# Columns that leave-one-out solves for at a time.
+_LEAVE_ONE_OUT_COLUMNS = 256
+
+
+def within_memory_limit(
+    settings: RecursionSettings, n: int, d: int, c: int, dtype: DTypeLike
+) -> RecursionSettings:
+    """Return the settings with the part of their memory limit that solves must leave.
+
+    Parameters
+    ----------
+    settings : RecursionSettings
+    n, d, c : int
+        Rows, features, outputs of the fit.
+    dtype : dtype
+        Working precision.
+
+    Raises
+    ------
+    MemoryError
+        If the fit would need more than the limit, whatever the solver.
+    """
+    if settings.memory_limit is None:
+        return settings
+    rows = min(n, settings.agop_samples)
+    held = _held_bytes(n, d, c, dtype)
+    agop = held + _agop_bytes(n, rows, d, c, dtype)
+    if agop > settings.memory_limit:
+        raise MemoryError(
+            f"a fit of {n:,} rows needs {agop:,} bytes for its AGOP alone, more than "
+            f"memory_limit={settings.memory_limit:,}; raise memory_limit, lower agop_samples, use "
+            "fewer rows, or pass float32"
+        )
+    columns = _leave_one_out_bytes(n, dtype)
+    # Closed-form leave-one-out has its columns beside the factor ...
+    plan = make_plan(
+        n, d, c, dtype, settings.solver, settings.memory_limit, reserved=held + columns
+    )
+    if plan.solver == "cholesky":
+        return replace(settings, reserved_bytes=held + columns)
+    # ... and without a factor a smaller regression stands in, when the solve's own memory is free.
+    small = min(n, STAND_IN_ROWS)
+    stand_in = held + cholesky_bytes(small, d, c, dtype) + _leave_one_out_bytes(small, dtype)
+    if stand_in > settings.memory_limit:
+        raise MemoryError(
+            f"choosing the iteration by leave-one-out of {small:,} rows needs {stand_in:,} bytes, "
+            f"more than memory_limit={settings.memory_limit:,}; raise memory_limit"
+        )
+    return replace(settings, reserved_bytes=held)
+
+
+def _agop_bytes(n: int, rows: int, d: int, c: int, dtype: DTypeLike) -> int:
+    """Bytes that the AGOP of `c` outputs over `rows` rows with `n` centres takes."""
+    itemsize = np.dtype(dtype).itemsize
+    gradients = min(_GRADIENT_BYTES, rows * c * d * itemsize)
+    sampled = rows * d * itemsize if rows < n else 0
+    return gradients + sampled + _AGOP_COPIES * n * d * itemsize
+
+
+def _held_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
+    """Bytes held for the whole fit: standardised rows, targets, coefficients, metrics."""
+    return n * (d + 3 * c) * np.dtype(dtype).itemsize + _SQUARES * d * d * 8
+
+
+def _leave_one_out_bytes(n: int, dtype: DTypeLike) -> int:
+    return n * _LEAVE_ONE_OUT_COLUMNS * np.dtype(dtype).itemsize

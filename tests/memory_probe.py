@@ -1,0 +1,66 @@
+"""Run one piece of work in a process of its own; print its peak memory as JSON.
+
+Usage: python memory_probe.py '{"work": "solve" | "fit", "n": .., "d": .., ...}'. The peak is the
+highest resident set (`resource.getrusage`): of the whole process, and above what was resident
+before the work, after a small one has loaded and started everything.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+import fastrfm
+
+
+def resident() -> int:
+    """Return the bytes resident now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def peak() -> int:
+    """Return the most bytes ever resident."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def data(n: int, d: int, c: int, dtype: str) -> tuple[Any, Any]:
+    """Return rows and targets; no temporary is larger than what comes after."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d), dtype=np.dtype(dtype).type)
+    Y = np.stack([X[:, j % d] * X[:, (j + 1) % d] for j in range(c)], axis=1)
+    return X, Y
+
+
+def main() -> None:
+    """Do the work and print."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    options = json.loads(sys.argv[1])
+    work, n, d = options.pop("work"), options.pop("n"), options.pop("d")
+    c, dtype = options.pop("c", 1), options.pop("dtype", "float32")
+    small = dict(options, memory_limit=None)
+    info: dict[str, Any] = {}
+    if work == "solve":
+        fastrfm.solve_ridge(*data(2_000, d, c, dtype), **small)
+        X, Y = data(n, d, c, dtype)
+        before = resident()
+        _, info = fastrfm.solve_ridge(X, Y, return_info=True, **options)
+    else:
+        model = fastrfm.RFMRegressor(random_state=0, **small)
+        model.fit(*data(2_000, d, c, dtype))
+        X, Y = data(n, d, c, dtype)
+        before = resident()
+        model.set_params(**options).fit(X, Y)
+        info["solver"] = model.history_[-1]["solver"]
+    print(json.dumps({"peak": peak(), "taken": peak() - before, **info}))
+
+
+if __name__ == "__main__":
+    main()
