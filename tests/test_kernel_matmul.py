@@ -109,3 +109,36 @@ def test_defaults_are_the_laplace_kernel_of_bandwidth_10() -> None:
     X, V = rng.standard_normal((7, 3)), rng.standard_normal((7, 2))
     expected = oracle.kernel_matmul(X, X, V, bandwidth=10.0, exponent=1.0, norm=2.0)
     assert_accurate(OP, fastrfm.kernel_matmul(X, X, V), expected, np.float64)
+
+
+@pytest.mark.parametrize("n", [1, 95, 96, 97, 192, 193, 500, 1100, 2500])
+@pytest.mark.parametrize("c", [1, 9])
+def test_x_with_itself(backend: Backend, dtype: type, n: int, c: int) -> None:
+    """Z = X goes by blocks that serve rows and columns: one block, an odd and an even number."""
+    rng = np.random.default_rng(n)
+    X, V = rng.standard_normal((n, 7)).astype(dtype), coefficients(rng, n, c, dtype)
+    X[n // 2 :: 7] = X[0]  # duplicates within blocks and between them
+    result = backend.kernel_matmul(X, X, V, bandwidth=3.0)
+    assert_accurate(OP, result, oracle.kernel_matmul(X, X, V, bandwidth=3.0), dtype)
+
+
+def test_x_with_itself_for_every_kernel_and_metric(
+    backend: Backend, dtype: type, kernel: dict[str, float], metric_form: str
+) -> None:
+    rng = np.random.default_rng(0)
+    metric = make_metric(metric_form, 5)
+    X = apart_rows(rng, 130, 5, dtype, metric, kernel["norm"], gap=0.001)
+    V = coefficients(rng, 130, 3, dtype)
+    bandwidth = typical_bandwidth(X, X, metric=metric, norm=kernel["norm"])
+    options = {"metric": metric, "bandwidth": bandwidth, **kernel}
+    result = backend.kernel_matmul(X, X, V, **options)
+    assert_accurate(OP, result, oracle.kernel_matmul(X, X, V, **options), dtype)
+
+
+@pytest.mark.parametrize("element", [np.int8, np.uint8])
+def test_x_with_itself_from_bytes(backend: Backend, element: type) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 100, (700, 12)).astype(element)[::2, ::-1]
+    V = coefficients(rng, 350, 2, np.float32)
+    result = backend.kernel_matmul(X, X, V, bandwidth=100.0)
+    assert_accurate(OP, result, oracle.kernel_matmul(X, X, V, bandwidth=100.0), np.float32)

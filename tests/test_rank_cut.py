@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 import fastrfm
 from cases import Array
-from fastrfm.metric import metric_of_root, power_root
+from fastrfm.metric import PIVOTED_FEATURES, metric_of_root, power_root
 from fastrfm.recursion import Candidate, RecursionResult, RecursionSettings, run_recursion
 
 TOLERANCES = st.sampled_from([0.0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 0.5])
@@ -200,3 +200,28 @@ def test_an_estimator_cuts_by_its_rank_tolerance() -> None:
         return model.fit(X[:600], y[:600]).history_[-1]["rank"]
 
     assert last_rank(rank_tolerance=1e-3) < last_rank() < last_rank(rank_tolerance=0.0) < 64
+
+
+@pytest.mark.parametrize("power", [0.35, 0.5, 1.0])
+@pytest.mark.parametrize("rank", [1, 40, 900])
+def test_many_features_are_factorised_to_their_rank(rank: int, power: float) -> None:
+    """By pivots or, where the rank is high, whole: the metric is that of the full decomposition."""
+    d = PIVOTED_FEATURES + 100
+    rng = np.random.default_rng(rank)
+    F = rng.standard_normal((d, rank)) * np.logspace(0, -6, rank)
+    M = F @ F.T
+    M /= M.max()
+    A = power_root(M, power=power, norm=2.0, rank_tolerance=1e-7)
+    w, V = np.linalg.eigh(M)
+    w = np.clip(w, 0, None) ** (2 * power)
+    kept = w >= 1e-7 * w[-1]
+    # eigenvalues within rounding of the cut may fall on either side
+    clear = np.abs(w / w[-1] - 1e-7).min() > 1e-9
+    assert A.shape == (d, np.count_nonzero(kept)) or not clear
+    expected = (V[:, kept] * w[kept]) @ V[:, kept].T
+    assert np.abs(A @ A.T - expected).max() <= 1e-7 * w[-1] + 1e-12
+
+
+def test_many_features_without_a_gradient() -> None:
+    d = PIVOTED_FEATURES
+    assert not power_root(np.zeros((d, d)), power=0.5, norm=2.0, rank_tolerance=1e-7).any()

@@ -142,7 +142,7 @@ def kernel_matmul(
     X : array-like of shape (n, d)
         float32, float64, integers or bool (computed in float32).
     Z : array-like of shape (m, d)
-        The centres.
+        The centres. The array `X` itself: half the evaluations, as K is symmetric.
     V : array-like of shape (m, c)
         c >= 1.
     metric, bandwidth, exponent, norm
@@ -164,7 +164,7 @@ def kernel_matmul(
     """
     kernel = Kernel(norm, exponent, bandwidth)
     x = check_array2d("X", X)
-    z = check_array2d("Z", Z)
+    z = x if Z is X else check_array2d("Z", Z)
     check_same_features(x, z)
     v = check_columns("V", V, "n_centres")
     check_same_rows("V", v, "Z", z)

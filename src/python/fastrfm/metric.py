@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import eigh, get_lapack_funcs
 
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import check_finite
@@ -26,6 +26,12 @@ Root = NDArray[np.float64] | None
 # How far a metric may be from symmetric or from semi-definite, relative to its largest entry or
 # eigenvalue, and still count as rounded: that of a product of d terms in its own precision.
 _ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
+# From this many features on a factorisation that stops at the rank is tried before a full
+# eigendecomposition: 4,096 features at rank 1,200 1.9 s against 11, 2,048 0.7 against 1.2 (one
+# thread of an AMD EPYC, Zen 4).
+PIVOTED_FEATURES = 1_024
+# What such a factorisation leaves is at most this fraction of the smallest eigenvalue that is kept.
+_LEFT_OF_CUT = 1e-3
 # Eigenvalues below d times this fraction of the largest are rounding noise of the decomposition.
 _NOISE = 4 * float(np.finfo(np.float64).eps)
 
@@ -126,7 +132,7 @@ def power_root(
         A: NDArray[np.float64] = np.clip(M, 0, None) ** power
         A[A * A < rank_tolerance * (A * A).max()] = 0.0
         return A
-    w, V = _eigh(M)
+    w, V = _leading_eigenpairs(M, rank_tolerance ** (0.5 / power))
     w = np.clip(w, 0, None)
     return _assemble(w**power, V, norm=norm, tolerance=rank_tolerance)
 
@@ -146,6 +152,36 @@ def _eigh(M: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float
     with one_blas_thread():
         w, V = eigh((M + M.T) / 2)
     return w, V
+
+
+def _leading_eigenpairs(
+    M: NDArray[np.float64], cut: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenpairs of a PSD `M`, ascending: all those above `cut` times the largest, or more.
+
+    A large matrix of low rank, as the AGOP of few rows in many features, is factorised first:
+    ``P^T M P = L L^T`` by a Cholesky factorisation with pivots (LAPACK `pstrf`; Higham 1990), which
+    ends once nothing that counts is left, d r^2 operations for rank r. With ``L^T L = U w U^T``
+    (r x r) the eigenvectors are ``P L U w^-1/2``. What is left has no diagonal entry, and so no
+    eigenvalue beyond d times that, above the tolerance.
+    """
+    d = len(M)
+    if d < PIVOTED_FEATURES:
+        return _eigh(M)
+    largest = float(np.diag(M).max())
+    tolerance = max(cut * _LEFT_OF_CUT / d, _NOISE) * largest
+    with one_blas_thread():
+        (pstrf,) = get_lapack_funcs(("pstrf",), dtype=M.dtype)
+        factor, pivots, rank, _ = pstrf((M + M.T) / 2, tol=tolerance, lower=1, overwrite_a=1)
+        if largest <= 0 or rank > d // 2:
+            return _eigh(M)
+        L = np.zeros((d, rank))
+        L[pivots - 1] = np.tril(factor)[:, :rank]
+        del factor
+        w, U = eigh(L.T @ L)
+        positive = w > _NOISE * rank * w[-1]
+        w, U = w[positive], U[:, positive]
+        return w, L @ (U / np.sqrt(w))
 
 
 def _equilibrated_root(M: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -162,7 +162,8 @@ class BaseRFM(ABC, BaseEstimator):
         scaler = ColumnScaler(self.standardize).fit(X_array)
         X_fit = scaler.transform(X_array)
         Y = self._fit_targets(y_array).astype(X_fit.dtype)
-        settings = within_memory_limit(settings, *X_fit.shape, Y.shape[1], X_fit.dtype)
+        (n, d), c = X_fit.shape, Y.shape[1]
+        settings = within_memory_limit(settings, n, d, c, X_fit.dtype)
         loss = self._loss()
 
         selection: Selection
