@@ -139,7 +139,7 @@ def test_memory_limit_refuses_before_it_allocates(dtype: type) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(MemoryError, match=essentials(number(limit), "memory_limit")) as caught:
-            fastrfm.solve_ridge(X, Y, memory_limit=limit)
+            fastrfm.solve_ridge(X, Y, solver="cholesky", memory_limit=limit)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -155,7 +155,7 @@ def test_memory_limit_is_the_bytes_that_info_reports(dtype: type) -> None:
     limited = fastrfm.solve_ridge(X, Y, memory_limit=info["bytes"], **options)
     np.testing.assert_allclose(limited, coef, rtol=1e-3)
     with pytest.raises(MemoryError, match=essentials(number(info["bytes"]), "memory_limit")):
-        fastrfm.solve_ridge(X, Y, memory_limit=info["bytes"] - 1, **options)
+        fastrfm.solve_ridge(X, Y, solver="cholesky", memory_limit=info["bytes"] - 1, **options)
 
 
 @pytest.mark.parametrize("rows", [None, [5], [17, 3, 3, 0]])

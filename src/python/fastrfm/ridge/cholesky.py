@@ -35,8 +35,9 @@ _FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
 # Copies of the rows that filling or multiplying K packs: for its rows and for its columns, and, in
 # float32, what rounding left of each.
 _PACKING_COPIES = {4: 4, 8: 2}
-# What BLAS keeps of its operands during a factorisation, seen with OpenBLAS and two threads.
-_LAPACK_BYTES = 16 << 20
+# What BLAS keeps of its operands during a factorisation: a tenth of the triangle, up to this; seen
+# with OpenBLAS and two threads.
+_MOST_LAPACK_BYTES = 16 << 20
 
 
 class Factor(ABC):
@@ -113,7 +114,8 @@ def cholesky_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
     itemsize = np.dtype(dtype).itemsize
     # A residual is a product with K, whose sums are float64.
     vectors = 6 * n * c * itemsize + n * c * 8
-    return triangle * itemsize + vectors + packing_bytes(n, d, dtype) + _LAPACK_BYTES
+    lapack = min(_MOST_LAPACK_BYTES, triangle * itemsize // 10)
+    return triangle * itemsize + vectors + packing_bytes(n, d, dtype) + lapack
 
 
 def packing_bytes(n: int, d: int, dtype: DTypeLike) -> int:

@@ -23,8 +23,10 @@ SOLVERS = ("auto", "cholesky", "pcg")
 CHOLESKY_ROWS = 5_000
 # Vectors of n x c float64 that CG holds at a time, and copies in the working dtype.
 _CG_VECTORS = 9
-# Blocks that threads compute in, and what BLAS keeps, seen with two threads.
-_SCRATCH_BYTES = 4 << 20
+# Blocks that threads compute in, and what BLAS keeps: a part of all else, up to this; seen with two
+# threads.
+_MOST_SCRATCH_BYTES = 4 << 20
+_SCRATCH_PART = 3
 # Parts of a product with the stored triangle that are summed apart.
 _PRODUCT_STRIPS = 64
 # Without a memory_limit, K is stored while it takes less than this part of the machine's memory.
@@ -104,7 +106,8 @@ def make_plan(
 def _pcg_bytes(n: int, d: int, c: int, dtype: DTypeLike, rank: int, *, stored: bool) -> int:
     itemsize = np.dtype(dtype).itemsize
     packed_rows = packing_bytes(n, d, dtype)
-    preconditioner = preconditioner_bytes(n, rank, itemsize) + _SCRATCH_BYTES
+    preconditioner = preconditioner_bytes(n, rank, itemsize)
+    preconditioner += min(_MOST_SCRATCH_BYTES, preconditioner // _SCRATCH_PART)
     vectors = _CG_VECTORS * n * c * 8
     if stored:
         # K is filled from packed rows, then multiplied strip by strip (src/cpp/packed_matmul.cpp).
