@@ -26,7 +26,8 @@ from fastrfm.ridge import fit_ridge
 # a few per cent, small against the differences between the iterations that matter.
 LEAVE_ONE_OUT_ROWS = 2_000
 
-# Rows of the regression that stands in for one that was not factorised: 0.4 s on two cores.
+# Rows of the regression that stands in for one that was not factorised; of them, as above,
+# `LEAVE_ONE_OUT_ROWS` are left out in turn. 0.35 s on two cores.
 STAND_IN_ROWS = 4_000
 
 # xRFM's rule: stop once an iteration is this much worse than the best one.
@@ -125,7 +126,8 @@ class StandInLeaveOneOut:
 
     For solvers that do not factorise. The stand-in has the candidate's kernel, metric and ridge
     but only some of the rows. Its error is larger than the candidate's own, but it ranks the
-    iterations, with less noise than a held-out part would: every row of it is one to predict.
+    iterations, with less noise than a held-out part would: half of its rows are predicted, each
+    from all the others.
     """
 
     Y: Array
@@ -149,7 +151,10 @@ class StandInLeaveOneOut:
             alpha=candidate.ridge.alpha,
             solver="cholesky",
         )
-        return self.loss.error(Y, Y - fit.leave_one_out())
+        # The rows were drawn at random, so every so manieth of them is a random part.
+        step = -(-len(Y) // LEAVE_ONE_OUT_ROWS)
+        judged = np.arange(0, len(Y), step)
+        return self.loss.error(Y[judged], Y[judged] - fit.leave_one_out(judged))
 
     def is_hopeless(self, score: float, best: float) -> bool:
         """Ask the loss."""
