@@ -216,9 +216,10 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, write."""
     options, console = parse(), Console()
-    paths = sorted((options.data / "img").glob(f"*{options.only}*.npz"))
+    paths = sorted((options.data / "img").glob("*.npz"))
+    paths = [path for path in paths if options.only in path.stem]
     if not paths:
-        sys.exit(f"rank_cut: no img/*{options.only}*.npz in {options.data}")
+        sys.exit(f"rank_cut: no .npz with {options.only!r} in its name in {options.data / 'img'}")
     table = Table(title="seconds, accuracy and largest change of a score")
     for header in HEADERS:
         table.add_column(header, justify="left" if header == "data" else "right", no_wrap=True)
@@ -267,7 +268,7 @@ def markdown(lines: list[tuple[str, ...]], sentences: list[str]) -> str:
             f"{machine['date']}",
             f"- Bandwidth {BANDWIDTH}. cut: the rank tolerance; it: the iteration. solve, AGOP, "
             "metric: seconds, medians over interleaved repeats; metric is the step from the AGOP "
-            "of the iteration before to this one's root, an eigendecomposition on one thread. "
+            "of the iteration before to this one's root, on one BLAS thread. "
             "accuracy: on test rows; change: the largest one of a test row's score, against the "
             "first tolerance at the same iteration.",
             *(f"- {sentence}" for sentence in sentences),
