@@ -151,8 +151,7 @@ aarch64: $(VENV)/.tools
 	PATH="$(abspath $(BIN)):$$PATH" && set -e && \
 	cmake -G Ninja -S . -B build/aarch64 -DSKBUILD_PROJECT_VERSION=0 -DFASTRFM_WERROR=ON \
 	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
-	    -DCMAKE_CXX_COMPILER=$(AARCH64_CXX) -DPython_EXECUTABLE="$(abspath $(BIN))/python" \
-	    -Dpybind11_DIR="$$(pybind11-config --cmakedir)"; \
+	    -DCMAKE_CXX_COMPILER=$(AARCH64_CXX) -DFASTRFM_CORE_ONLY=ON; \
 	cmake --build build/aarch64 --target fastrfm_core
 
 clean:
