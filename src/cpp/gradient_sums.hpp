@@ -13,7 +13,8 @@
 
 #include "common/interrupt.hpp"
 #include "common/params.hpp"
-#include "tile/transform.hpp"
+#include "common/root.hpp"
+#include "common/source.hpp"
 
 namespace fastrfm {
 

@@ -8,7 +8,8 @@
 
 #include "common/interrupt.hpp"
 #include "common/params.hpp"
-#include "tile/transform.hpp"
+#include "common/root.hpp"
+#include "common/source.hpp"
 
 namespace fastrfm {
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "inline.hpp"
+
 namespace fastrfm {
 
 // K(x, z) = exp(-(||x~ - z~||_norm / bandwidth)^exponent), 0 < exponent <= norm <= 2.
@@ -133,7 +135,7 @@ struct Law {
   }
 
   // The fractions for a tile, from the largest size in it.
-  T near(T largest) const {
+  FASTRFM_INLINE T near(T largest) const {
     const T grown = static_cast<T>(Trust<T>::near_growth) * largest;
     const T narrow = static_cast<T>(Trust<T>::near_narrow);
     const T wide = static_cast<T>(Trust<T>::near_wide);
@@ -145,7 +147,9 @@ struct Law {
     return each * static_cast<double>(coordinates) + 30.0;
   }
 
-  T touching_within(T largest) const { return largest < wide_size ? touching : touching_wide; }
+  FASTRFM_INLINE T touching_within(T largest) const {
+    return largest < wide_size ? touching : touching_wide;
+  }
 };
 
 }  // namespace fastrfm

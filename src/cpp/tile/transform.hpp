@@ -16,17 +16,11 @@
 
 #include "../common/buffer.hpp"
 #include "../common/interrupt.hpp"
+#include "../common/root.hpp"
+#include "../common/source.hpp"
 #include "level.hpp"
-#include "source.hpp"
 
 namespace fastrfm {
-
-struct Root {
-  enum class Kind { identity, diagonal, full };
-  Kind kind = Kind::identity;
-  const double* data = nullptr;  // d, or d x k row-major
-  std::int64_t rank = 0;         // k; used for full only
-};
 
 // A point in the middle of the data: the median of each feature over some rows. The mean would do
 // for most data, but one row far off (a code for a missing value, say) would carry it away from all

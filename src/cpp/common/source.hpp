@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "inline.hpp"
+
 namespace fastrfm {
 
 enum class Element : int { float32, float64, int8, uint8 };
@@ -15,6 +17,20 @@ struct Source {
   std::int64_t features = 0;
   std::int64_t row_stride = 0;  // in bytes
   std::int64_t feature_stride = 0;
+
+  FASTRFM_INLINE double at(std::int64_t row, std::int64_t feature) const {
+    const char* p = static_cast<const char*>(data) + row * row_stride + feature * feature_stride;
+    switch (element) {
+      case Element::float32:
+        return static_cast<double>(*reinterpret_cast<const float*>(p));
+      case Element::float64:
+        return *reinterpret_cast<const double*>(p);
+      case Element::int8:
+        return static_cast<double>(*reinterpret_cast<const std::int8_t*>(p));
+      default:
+        return static_cast<double>(*reinterpret_cast<const std::uint8_t*>(p));
+    }
+  }
 
   // Calls visit(k, value) for each feature k of a row, in order, with the value as double.
   template <class Visit>
