@@ -28,8 +28,8 @@ FASTRFM_INLINE double inverse_square_root(double x) { return 1.0 / sqrt(x); }
 // The root of a positive number that is neither zero nor infinite, and its inverse.
 FASTRFM_INLINE void positive_roots(float x, float& root, float& inverse) {
 #if defined(__CUDA_ARCH__)
-  // One special-function instruction; 2 ulp, where a correctly rounded root takes eight more.
-  inverse = rsqrtf(x);
+  // One special-function instruction, within 2 ulp; a correctly rounded root takes eight more.
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(x));
   root = x * inverse;
 #else
   root = sqrtf(x);
@@ -40,8 +40,16 @@ FASTRFM_INLINE void positive_roots(double x, double& root, double& inverse) {
   root = sqrt(x);
   inverse = 1.0 / root;
 }
-// 2^-r for r >= 0.
-FASTRFM_INLINE float exp2_negative(float r) { return exp2f(-r); }
+// 2^-r for r >= 0; may be zero where a float would be subnormal.
+FASTRFM_INLINE float exp2_negative(float r) {
+#if defined(__CUDA_ARCH__)
+  float value;  // exp2f's three more instructions are for subnormal results alone
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(-r));
+  return value;
+#else
+  return exp2f(-r);
+#endif
+}
 FASTRFM_INLINE double exp2_negative(double r) { return exp2(-r); }
 FASTRFM_INLINE float positive_power(float x, float a) {
 #if defined(__CUDA_ARCH__)

@@ -11,16 +11,10 @@
 #include <cstdint>
 
 #include "../common/buffer.hpp"
+#include "../common/signs.hpp"
 #include "level.hpp"
 
 namespace fastrfm {
-
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi 10.1145/2660193.2660195).
-inline std::uint64_t scramble(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
 
 template <class T>
 class OutputMixer {
@@ -37,7 +31,7 @@ class OutputMixer {
         centres_(centres),
         outputs_(outputs),
         samples_(samples),
-        seed_(scramble(seed)),
+        seed_(sign_stream(seed)),
         coef_(round_up(centres, level<T>().lanes) * outputs) {
     coef_.clear();  // the centres that pad the last panel
     const std::int64_t lanes = lv_.lanes;
@@ -81,13 +75,10 @@ class OutputMixer {
 
  private:
   void draw_signs(std::int64_t tile, Buffer<T>& signs) const {
-    constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15ULL;
     const T size = static_cast<T>(1.0 / std::sqrt(static_cast<double>(samples_)));
     const std::int64_t count = outputs_ * samples_;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto counter = static_cast<std::uint64_t>(tile * count + i);
-      signs[i] = (scramble(seed_ + (counter + 1) * golden_ratio) >> 63) != 0 ? size : -size;
-    }
+    for (std::int64_t i = 0; i < count; ++i)
+      signs[i] = positive_sign(seed_, tile * count + i) ? size : -size;
   }
 
   const Level<T>& lv_;

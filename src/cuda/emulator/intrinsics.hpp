@@ -9,6 +9,7 @@
 
 #include "block.hpp"
 
+using std::fma;  // of floats, not of floats made doubles
 using std::max;
 using std::min;
 

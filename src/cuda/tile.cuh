@@ -1,0 +1,356 @@
+// One tile of kernel values or gradient weights in a block's registers: mirrors src/cpp/tile/tiles.hpp.
+//
+// A block's 256 threads stand 16 by 16 over the tile. Thread (ty, tx) holds TM rows and TN columns,
+// in groups of 16 bytes that lie 16 groups apart: place(ty, r) is its r-th row. So the threads of a
+// warp read whole lines of shared memory, without bank conflicts, and write whole lines of K.
+//
+// Coordinates come through two stages of shared memory by asynchronous copies: one is read while the
+// other is filled.
+#pragma once
+
+#include <cmath>
+
+#include "../cpp/common/laplace.hpp"
+#include "points.hpp"
+#include "primitives.cuh"
+
+namespace fastrfm::cuda {
+
+// How a tile's pairs are measured: by the product of their coordinates (p = 2), by sums of absolute
+// differences (p = 1), or by differences under a power that is looked up as it goes: general p, and
+// p = 2 for so few coordinates that the rest of the work outweighs them.
+enum class Form { product, absolute, general };
+
+template <class T>
+Form form_of(const Law<T>& law) {
+  if (law.norm == Norm::two) return Form::product;
+  return law.norm == Norm::one ? Form::absolute : Form::general;
+}
+
+// Blocks that share an SM, for __launch_bounds__: two hide each other's waits in 128 registers a
+// thread. The power of general p takes more registers, and time enough of its own.
+template <Form F>
+inline constexpr int kBlocksEach = F == Form::general ? 1 : 2;
+
+template <class T>
+struct Shape {
+  static constexpr int width = Vector<T>::width;
+  static constexpr int per = sizeof(T) == 4 ? 8 : 4;   // rows and columns of a thread
+  static constexpr int side = kSide * per;             // of a square tile: 128 or 64
+  static constexpr int step = sizeof(T) == 4 ? 8 : 4;  // coordinates a stage
+};
+static_assert(kPointPadding % Shape<float>::side == 0 && kPointPadding % Shape<double>::side == 0);
+
+template <class T>
+__device__ __forceinline__ int place(int t, int r) {
+  constexpr int width = Shape<T>::width;
+  return r / width * (kSide * width) + t * width + r % width;
+}
+
+// N numbers of a line in shared or global memory, those of thread t.
+template <int N, class T>
+__device__ __forceinline__ void load_places(const T* line, int t, T (&to)[N]) {
+  constexpr int width = Shape<T>::width;
+  static_assert(N % width == 0);
+#pragma unroll
+  for (int g = 0; g < N; g += width) {
+    const Pack<T> pack = load(line + place<T>(t, g));
+#pragma unroll
+    for (int e = 0; e < width; ++e) to[g + e] = pack.at[e];
+  }
+}
+
+template <class T, int TM, int TN>
+struct alignas(16) Stages {
+  T x[2][Shape<T>::step][kSide * TM];
+  T z[2][Shape<T>::step][kSide * TN];
+};
+
+template <class T, int TM, int TN>
+__device__ __forceinline__ void copy_stage(const PackedPoints<T>& x, std::int64_t i0,
+                                           const PackedPoints<T>& z, std::int64_t j0, int k0,
+                                           int depth, int stage, Stages<T, TM, TN>& stages) {
+  constexpr int width = Shape<T>::width;
+  constexpr int row_pieces = kSide * TM / width;
+  constexpr int pieces = row_pieces + kSide * TN / width;  // of one coordinate
+  for (int e = static_cast<int>(threadIdx.x); e < Shape<T>::step * pieces; e += kThreads) {
+    const int k = e / pieces;
+    const int piece = e % pieces;
+    if (k0 + k >= depth) break;
+    if (piece < row_pieces)
+      copy_async(&stages.x[stage][k][piece * width],
+                 x.coordinates + (k0 + k) * x.stride + i0 + piece * width);
+    else
+      copy_async(&stages.z[stage][k][(piece - row_pieces) * width],
+                 z.coordinates + (k0 + k) * z.stride + j0 + (piece - row_pieces) * width);
+  }
+  commit_copies();
+}
+
+template <Form F, class T>
+__device__ __forceinline__ T pair_term(T u, const Law<T>& law) {
+  if constexpr (F == Form::product)
+    return coordinate_distance<Norm::two>(u, law.norm_power);
+  else if constexpr (F == Form::absolute)
+    return coordinate_distance<Norm::one>(u, law.norm_power);
+  else
+    return law.norm == Norm::general ? coordinate_distance<Norm::general>(u, law.norm_power)
+                                     : coordinate_distance<Norm::two>(u, law.norm_power);
+}
+
+// One coordinate's part of every pair: of the product, or of S.
+template <Form F, class T, int TM, int TN>
+__device__ __forceinline__ void add_coordinate(const Metric<T>& metric, const T* x, const T* z,
+                                               int k, T (&sums)[TM][TN]) {
+  T a[TM];
+  T b[TN];
+  load_places(x, static_cast<int>(threadIdx.x) / kSide, a);
+  load_places(z, static_cast<int>(threadIdx.x) % kSide, b);
+  if constexpr (F == Form::product) {
+#pragma unroll
+    for (int r = 0; r < TM; ++r)
+#pragma unroll
+      for (int c = 0; c < TN; ++c) sums[r][c] = fma(a[r], b[c], sums[r][c]);
+  } else {
+    const T weight = __ldg(metric.weights + k);
+#pragma unroll
+    for (int r = 0; r < TM; ++r)
+#pragma unroll
+      for (int c = 0; c < TN; ++c)
+        sums[r][c] = fma(weight, pair_term<F>(a[r] - b[c], metric.law), sums[r][c]);
+  }
+}
+
+// sums = products or S of rows i0 .. and columns j0 .. . Ends with a barrier.
+template <Form F, class T, int TM, int TN>
+__device__ __forceinline__ void tile_sums(const Metric<T>& metric, const PackedPoints<T>& x,
+                                          std::int64_t i0, const PackedPoints<T>& z,
+                                          std::int64_t j0, Stages<T, TM, TN>& stages,
+                                          T (&sums)[TM][TN]) {
+  constexpr int step = Shape<T>::step;
+#pragma unroll
+  for (int r = 0; r < TM; ++r)
+#pragma unroll
+    for (int c = 0; c < TN; ++c) sums[r][c] = T(0);
+  copy_stage(x, i0, z, j0, 0, metric.depth, 0, stages);
+  for (int k0 = 0; k0 < metric.depth; k0 += step) {
+    const int stage = k0 / step % 2;
+    if (k0 + step < metric.depth) {
+      copy_stage(x, i0, z, j0, k0 + step, metric.depth, 1 - stage, stages);
+      wait_copies<1>();
+    } else {
+      wait_copies<0>();
+    }
+    __syncthreads();
+    if (k0 + step <= metric.depth) {
+#pragma unroll
+      for (int k = 0; k < step; ++k)
+        add_coordinate<F>(metric, stages.x[stage][k], stages.z[stage][k], k0 + k, sums);
+    } else {
+      for (int k = 0; k0 + k < metric.depth; ++k)
+        add_coordinate<F>(metric, stages.x[stage][k], stages.z[stage][k], k0 + k, sums);
+    }
+    __syncthreads();
+  }
+}
+
+// The difference of two rows in packed coordinate k, in double from the rows as given.
+template <class T>
+__device__ double exact_difference(const Metric<T>& metric, const Source& x, std::int64_t i,
+                                   const Source& z, std::int64_t j, int k, bool weighed) {
+  if (metric.root.kind != Root::Kind::full) {
+    const double u = x.at(i, k) - z.at(j, k);
+    return u * (metric.law.plain && !weighed ? metric.law.scale : metric.factors[k]);
+  }
+  double sum = 0.0;
+  for (std::int64_t f = 0; f < metric.features; ++f) {
+    const double u = x.at(i, f) - z.at(j, f);
+    if (u != 0.0) sum += u * metric.law.scale * metric.root.data[f * metric.depth + k];
+  }
+  return sum;
+}
+
+// S of a pair whose packed coordinates have lost their difference: src/cpp's Transform::exact_pair.
+template <class T>
+__device__ double exact_pair(const Metric<T>& metric, const Source& x, std::int64_t i,
+                             const Source& z, std::int64_t j) {
+  bool same = true;
+  for (std::int64_t f = 0; f < metric.features && same; ++f) same = x.at(i, f) == z.at(j, f);
+  if (same) return 0.0;
+  const auto p = static_cast<double>(metric.law.norm_power);
+  double sum = 0.0;
+  for (int k = 0; k < metric.depth; ++k) {
+    const double u = exact_difference(metric, x, i, z, j, k, true);
+    if (metric.law.norm == Norm::general)
+      sum += coordinate_distance<Norm::general>(u, p);
+    else if (metric.law.norm == Norm::one)
+      sum += coordinate_distance<Norm::one>(u, p);
+    else
+      sum += coordinate_distance<Norm::two>(u, p);
+  }
+  return metric.law.weight_factor * sum;
+}
+
+// Whether some S of a thread is not to be trusted, and the fractions of a pair's sizes, see Trust:
+// with S below `trust` it is repaired, below `touching` by what rounding left of the coordinates.
+template <class T>
+struct Distrust {
+  bool any;
+  T trust;
+  T touching;
+};
+
+// S of a pair that the tile's S may not be trusted for, as finish_repaired on the CPU; false if it may.
+// `exact`: whether the pair's difference, too, has to be taken from the caller's rows.
+template <Form F, bool Weights, class T>
+__device__ bool repaired_pair(const Metric<T>& metric, const PackedPoints<T>& x, std::int64_t i,
+                              const PackedPoints<T>& z, std::int64_t j,
+                              const Distrust<T>& distrust, T& s, bool& exact) {
+  const T size = x.sizes[i] + z.sizes[j];
+  s = T(0);
+  for (int k = 0; k < metric.depth; ++k) {
+    const T u = x.coordinates[k * x.stride + i] - z.coordinates[k * z.stride + j];
+    s = fma(metric.weights[k], pair_term<F>(u, metric.law), s);
+  }
+  // The product may have called near what its differences call far, by a rounding; it errs by as
+  // much either way.
+  if (s > distrust.trust * size) return false;
+  exact = !(s > distrust.touching * size);
+  if (!exact) return true;
+  if (x.rest != nullptr) {
+    s = T(0);
+    for (int k = 0; k < metric.depth; ++k) {
+      const T u = (x.coordinates[k * x.stride + i] - z.coordinates[k * z.stride + j]) +
+                  (x.rest[k * x.stride + i] - z.rest[k * z.stride + j]);
+      s += pair_term<F>(u, metric.law);
+    }
+    const bool coincide = !(s > metric.law.coincident * size);
+    // The sums of differences know no rests, so there a pair in touch is always taken out of them.
+    exact = coincide || (Weights && F != Form::product);
+    if (!coincide) return true;
+  }
+  s = static_cast<T>(exact_pair(metric, x.source, i, z.source, j));
+  return true;
+}
+
+// K, or omega if `Weights`, from S. S of a pair that is not repaired yet may be anything.
+template <bool Weights, Radial R, class T>
+__device__ __forceinline__ T pair_value(T s, const Law<T>& law) {
+  if constexpr (Weights) {
+    const T omega = gradient_weight<R, true>(s, law.radial_power, law.decay, law.cusp);
+    return zero_unless_above(s, law.cusp, omega);
+  } else {
+    // So little that K is 1 to the last bit, but not zero, of which there is no inverse root.
+    constexpr T least = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
+    return kernel_value<R, true>(R == Radial::square_root ? max(s, least) : s, law.radial_power,
+                                 law.decay);
+  }
+}
+
+template <bool Weights, Radial R, class T, int N>
+__device__ __forceinline__ void finish(const Law<T>& law, T (&s)[N]) {
+#pragma unroll
+  for (int c = 0; c < N; ++c) s[c] = pair_value<Weights, R>(s[c], law);
+}
+
+// values = K, or omega if `Weights`, of rows i0 .. and columns j0 ..; anything beyond the last point.
+// The stages may be written again afterwards.
+template <Form F, bool Weights, class T, int TM, int TN>
+__device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
+                                                   const PackedPoints<T>& x, std::int64_t i0,
+                                                   const PackedPoints<T>& z, std::int64_t j0,
+                                                   Stages<T, TM, TN>& stages,
+                                                   T (&values)[TM][TN]) {
+  const Law<T>& law = metric.law;
+  const int ty = static_cast<int>(threadIdx.x) / kSide;
+  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  tile_sums<F>(metric, x, i0, z, j0, stages, values);
+  T row_sizes[TM];
+  T column_sizes[TN];
+  load_places(x.sizes + i0, ty, row_sizes);
+  load_places(z.sizes + j0, tx, column_sizes);
+  T largest_row = row_sizes[0];
+  T largest_column = column_sizes[0];
+#pragma unroll
+  for (int r = 1; r < TM; ++r) largest_row = max(largest_row, row_sizes[r]);
+#pragma unroll
+  for (int c = 1; c < TN; ++c) largest_column = max(largest_column, column_sizes[c]);
+  const T largest = largest_row + largest_column;
+  auto least = static_cast<T>(INFINITY);
+#pragma unroll
+  for (int r = 0; r < TM; ++r)
+#pragma unroll
+    for (int c = 0; c < TN; ++c) {
+      if constexpr (F == Form::product)
+        values[r][c] = fma(T(-2), values[r][c], row_sizes[r] + column_sizes[c]);
+      least = min(least, values[r][c]);
+    }
+  // Nearly always the smallest S answers for all pairs of the thread, held against the largest size.
+  const T touching = law.touching_within(largest);
+  const T trust = F == Form::product ? law.near(largest) : touching;
+  const Distrust<T> distrust{!(least > trust * largest), trust, touching};
+  // The question is asked once a row: asked once a tile, it would have all pairs of a thread meet
+  // behind it, in registers that there are not.
+#pragma unroll
+  for (int r = 0; r < TM; ++r) {
+    switch (law.radial) {
+      case Radial::identity:
+        finish<Weights, Radial::identity>(law, values[r]);
+        break;
+      case Radial::square_root:
+        finish<Weights, Radial::square_root>(law, values[r]);
+        break;
+      default:
+        finish<Weights, Radial::power>(law, values[r]);
+    }
+  }
+  return distrust;
+}
+
+// Where a tile's values were stored: at[i * row_stride + j * column_stride], i and j from the tile's
+// corner. On the diagonal of a symmetric K (`mirrored`) only the lower half is repaired, twice.
+template <class T>
+struct Stored {
+  T* at;
+  std::int64_t row_stride;
+  std::int64_t column_stride;
+  bool mirrored = false;
+};
+
+// Overwrites the values of a thread's pairs that are not to be trusted; gradient weights are marked
+// (primitives.cuh). Which pairs these are is asked again here, from their differences: to carry an
+// answer for each pair would cost every tile registers. Called, not inlined, for the same reason.
+template <Form F, bool Weights, int TM, int TN, class T>
+__device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<T>& x,
+                                    std::int64_t i0, const PackedPoints<T>& z, std::int64_t j0,
+                                    Distrust<T> distrust, Stored<T> stored) {
+  const Law<T>& law = metric.law;
+  const int ty = static_cast<int>(threadIdx.x) / kSide;
+  const int tx = static_cast<int>(threadIdx.x) % kSide;
+#pragma unroll 1
+  for (int pair = 0; pair < TM * TN; ++pair) {
+    const int i = place<T>(ty, pair / TN);
+    const int j = place<T>(tx, pair % TN);
+    if (i0 + i >= x.count || j0 + j >= z.count || (stored.mirrored && i < j)) continue;
+    bool exact = false;
+    T s = T(0);
+    if (!repaired_pair<F, Weights>(metric, x, i0 + i, z, j0 + j, distrust, s, exact)) continue;
+    T value = T(0);
+    switch (law.radial) {
+      case Radial::identity:
+        value = pair_value<Weights, Radial::identity>(s, law);
+        break;
+      case Radial::square_root:
+        value = pair_value<Weights, Radial::square_root>(s, law);
+        break;
+      default:
+        value = pair_value<Weights, Radial::power>(s, law);
+    }
+    if constexpr (Weights)
+      if (F == Form::product || exact) value = marked(value, exact);
+    stored.at[i * stored.row_stride + j * stored.column_stride] = value;
+    if (stored.mirrored) stored.at[j * stored.row_stride + i * stored.column_stride] = value;
+  }
+}
+
+}  // namespace fastrfm::cuda

@@ -1,0 +1,148 @@
+#include "weighted_sums.hpp"
+
+#include <algorithm>
+
+#include "differences.cuh"
+#include "narrow.cuh"
+#include "products.cuh"
+
+namespace fastrfm::cuda {
+namespace {
+
+// So few outputs of K V are summed by threads of their own.
+constexpr int kNarrow = 4;
+constexpr int kBlocksWanted = 512;
+constexpr std::int64_t kMostParts = 16;
+// One register sums at most so many centres: beyond, rounding would show.
+constexpr std::int64_t kCentresEach = 16384;
+// With more blocks of columns than this, weights are computed once, for all of them: to compute a tile
+// again takes 2 k operations a pair, a block of columns 2 x 128 (counted, not measured).
+constexpr std::int64_t kSlabsFused = 2;
+constexpr std::int64_t kChunkSide = 4096;
+
+template <class T, Form F>
+void launch_origin(Origin origin, const SumsPass<T>& pass, std::int64_t blocks,
+                   const Device& device) {
+  constexpr const char* what = "weighted sums";
+  if (origin == Origin::kernel && pass.sums.outputs == 1)
+    launch(what, narrow_kernel<T, F, 1>, blocks, device, pass);
+  else if (origin == Origin::kernel && pass.sums.outputs <= kNarrow)
+    launch(what, narrow_kernel<T, F, kNarrow>, blocks, device, pass);
+  else if (origin == Origin::kernel)
+    launch(what, products_kernel<T, F, Origin::kernel>, blocks, device, pass);
+  else if constexpr (F == Form::product)
+    launch(what,
+           origin == Origin::gradient ? products_kernel<T, F, Origin::gradient>
+                                      : products_kernel<T, F, Origin::chunk>,
+           blocks, device, pass);
+  else
+    launch(what,
+           origin == Origin::gradient ? differences_kernel<T, F, Origin::gradient>
+                                      : differences_kernel<T, F, Origin::chunk>,
+           blocks, device, pass);
+}
+
+template <class T>
+void launch_form(Origin origin, const SumsPass<T>& pass, const Device& device) {
+  const std::int64_t blocks = pass.tiles * pass.slabs * pass.sums.parts;
+  switch (form_of(pass.sums.metric.law)) {
+    case Form::product:
+      launch_origin<T, Form::product>(origin, pass, blocks, device);
+      break;
+    case Form::absolute:
+      launch_origin<T, Form::absolute>(origin, pass, blocks, device);
+      break;
+    case Form::general:
+      launch_origin<T, Form::general>(origin, pass, blocks, device);
+      break;
+  }
+}
+
+template <class T>
+std::int64_t slabs_of(const WeightedSums<T>& sums) {
+  if (sums.weighing == Weighing::kernel || sums.metric.law.norm == Norm::two)
+    return ceil_div(sums.columns(), Slab<T>::columns);
+  return ceil_div(sums.metric.depth, Slab<T>::coordinates) *
+         ceil_div(sums.outputs, Slab<T>::outputs);
+}
+
+}  // namespace
+
+template <class T>
+std::int64_t tile_rows() {
+  return Shape<T>::side;
+}
+
+template <class T>
+std::int64_t parts_for(const WeightedSums<T>& pass) {
+  const std::int64_t slabs = slabs_of(pass);
+  if (pass.weighing == Weighing::gradient && slabs > kSlabsFused) return 1;
+  const std::int64_t blocks = ceil_div(pass.x.count, Shape<T>::side) * slabs;
+  const std::int64_t wanted = ceil_div(kBlocksWanted, blocks);
+  const std::int64_t possible = ceil_div(pass.z.count, 4 * kCentres);
+  return std::clamp<std::int64_t>(std::min(wanted, possible), 1, kMostParts);
+}
+
+template <class T>
+std::int64_t rows_per_chunk(const WeightedSums<T>& pass, std::int64_t bytes) {
+  constexpr std::int64_t side = Shape<T>::side;
+  const std::int64_t fit =
+      bytes / (pass.columns() * pass.parts * static_cast<std::int64_t>(sizeof(T)));
+  return std::min(std::max(side, fit / side * side), round_up(pass.x.count, side));
+}
+
+template <class T>
+void launch_weighted_sums(const WeightedSums<T>& sums, const Device& device) {
+  constexpr std::int64_t side = Shape<T>::side;
+  SumsPass<T> pass{sums, ceil_div(sums.rows, side), slabs_of(sums), 0, 0, 0, sums.per_output(), {}};
+  const std::int64_t padded_rows = pass.tiles * side;
+  check(cudaMemsetAsync(sums.sums, 0,
+                        static_cast<std::size_t>(sums.parts * padded_rows * sums.columns()) *
+                            sizeof(T),
+                        static_cast<cudaStream_t>(device.stream)),
+        "weighted sums");
+  const std::int64_t centres = round_up(sums.z.count, kCentres);
+  if (sums.weighing == Weighing::kernel || pass.slabs <= kSlabsFused) {
+    const std::int64_t at_once = sums.parts * kCentresEach;
+    for (pass.begin = 0; pass.begin < centres; pass.begin += at_once) {
+      const std::int64_t left = centres - pass.begin;
+      pass.end = pass.begin + (left < at_once ? left : at_once);
+      pass.per_part = round_up(ceil_div(pass.end - pass.begin, sums.parts), kCentres);
+      launch_form(sums.weighing == Weighing::kernel ? Origin::kernel : Origin::gradient, pass,
+                  device);
+    }
+    return;
+  }
+  const std::int64_t height = sums.z.stride < kChunkSide ? sums.z.stride : kChunkSide;
+  const std::int64_t width = padded_rows < kChunkSide ? padded_rows : kChunkSide;
+  auto* weights = device.array<T>(height * width);
+  auto* flags = device.array<int>(height / side * (width / side));
+  for (std::int64_t i = 0; i < padded_rows; i += width) {
+    SumsPass<T> part = pass;
+    const std::int64_t rows = padded_rows - i < width ? padded_rows - i : width;
+    part.tiles = rows / side;
+    part.sums.first_row = sums.first_row + i;
+    part.sums.sums = sums.sums + i * sums.columns();
+    part.sums.parts = 1;
+    for (std::int64_t j = 0; j < sums.z.stride; j += height) {
+      const std::int64_t centres_here = sums.z.stride - j < height ? sums.z.stride - j : height;
+      part.chunk = {weights, flags, j, centres_here, sums.first_row + i, rows};
+      launch_weight_chunk(sums.metric, sums.z, sums.x, part.chunk, device);
+      part.begin = j;
+      part.end = j + centres_here;
+      part.per_part = centres_here;
+      launch_form(Origin::chunk, part, device);
+    }
+  }
+}
+
+#define FASTRFM_INSTANTIATE(T)                                                                   \
+  template std::int64_t tile_rows<T>();                                                          \
+  template std::int64_t parts_for(const WeightedSums<T>&);                                        \
+  template std::int64_t rows_per_chunk(const WeightedSums<T>&, std::int64_t);                     \
+  template void launch_weighted_sums(const WeightedSums<T>&, const Device&);
+FASTRFM_INSTANTIATE(float)
+FASTRFM_INSTANTIATE(double)
+#undef FASTRFM_INSTANTIATE
+
+}  // namespace fastrfm::cuda
