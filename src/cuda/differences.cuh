@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       for (int e = 0; e < step; ++e) {
         T omega[per];
         T own[each];
-        load_places(&weights.at[j + e][0], ty, omega);
+        weights.load(j + e, ty, omega);
         load_places(&stages.columns.z[stage][e][0], tx, own);
         const T coef0 = stages.columns.coef[0][j + e];
         const T coef1 = stages.columns.coef[1][j + e];

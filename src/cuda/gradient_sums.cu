@@ -23,7 +23,7 @@ __global__ void mix_kernel(const T* coef, std::int64_t stride, std::int64_t outp
   for (std::int64_t l = 0; l < outputs; ++l) {
     const T value = coef[l * stride + j];
     sum += positive_sign(seed, ((first_tile + tile) * outputs + l) * samples + sample) ? value
-                                                                                      : -value;
+                                                                                       : -value;
   }
   const T size = static_cast<T>(1.0 / sqrt(static_cast<double>(samples)));
   out[(tile * samples + sample) * stride + j] = size * sum;

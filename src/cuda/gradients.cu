@@ -24,12 +24,10 @@ __global__ void to_input_space_kernel(Metric<T> metric, const T* g, std::int64_t
     for (int e = 0; e < each; ++e) {
       const int line = y + kThreads / kTile * e;
       const bool inside = k0 + x < metric.depth;
-      own[line][x] =
-          inside && row0 + line < rows ? g[(row0 + line) * metric.depth + k0 + x] : T(0);
-      root[line][x] =
-          inside && f0 + line < metric.features
-              ? static_cast<T>(metric.root.data[(f0 + line) * metric.depth + k0 + x])
-              : T(0);
+      own[line][x] = inside && row0 + line < rows ? g[(row0 + line) * metric.depth + k0 + x] : T(0);
+      root[line][x] = inside && f0 + line < metric.features
+                          ? static_cast<T>(metric.root.data[(f0 + line) * metric.depth + k0 + x])
+                          : T(0);
     }
     __syncthreads();
     for (int k = 0; k < kTile; ++k)
@@ -68,9 +66,8 @@ void gradients(const GradientArgs<T>& args, const Device& device) {
         if (packed == nullptr) packed = device.array<T>(lines * chunk.metric.depth);
         finish_gradients(chunk, false, packed, device);
         const std::int64_t blocks = ceil_div(lines, kTile);
-        launch("gradients", to_input_space_kernel<T>,
-               blocks * ceil_div(args.x.features, kTile), device, chunk.metric, packed, lines,
-               blocks, out);
+        launch("gradients", to_input_space_kernel<T>, blocks * ceil_div(args.x.features, kTile),
+               device, chunk.metric, packed, lines, blocks, out);
       });
 }
 

@@ -65,12 +65,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   T* row_sums = pass.row_sums + (slot * kParts<T> + part) * pass.outputs * stride + i0;
   T* column_sums = pass.column_sums + slot * pass.outputs * stride + j0;
   for (std::int64_t l0 = 0; l0 < pass.outputs; l0 += kOutputsEach) {
-    const int outputs =
-        static_cast<int>(min(std::int64_t{kOutputsEach}, pass.outputs - l0));
+    const int outputs = static_cast<int>(min(std::int64_t{kOutputsEach}, pass.outputs - l0));
     const T* v = pass.v + l0 * stride;
     T totals[kOutputsEach] = {};
     for (int j = share * each; j < (share + 1) * each; ++j) {
-      const T k = weights.at[j][row];
+      const T k = weights.of(j, row);
 #pragma unroll
       for (int l = 0; l < kOutputsEach; ++l)
         if (l < outputs) totals[l] = fma(k, __ldg(v + l * stride + j0 + j), totals[l]);
@@ -99,7 +98,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
     for (int j = warp; j < kCentres; j += warps) {
       T k[side / 32];
 #pragma unroll
-      for (int e = 0; e < side / 32; ++e) k[e] = weights.at[j][lane + 32 * e];
+      for (int e = 0; e < side / 32; ++e) k[e] = weights.of(j, lane + 32 * e);
 #pragma unroll
       for (int l = 0; l < kOutputsEach; ++l) {
         if (l >= outputs) break;
@@ -107,8 +106,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
 #pragma unroll
         for (int e = 0; e < side / 32; ++e) sum = fma(k[e], own[l][e], sum);
 #pragma unroll
-        for (int step = 16; step > 0; step /= 2)
-          sum += __shfl_xor_sync(0xffffffffU, sum, step);
+        for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, step);
         if (lane == 0) column_sums[(l0 + l) * stride + j] = sum;
       }
     }
@@ -135,8 +133,7 @@ __global__ void add_slots_kernel(const __grid_constant__ SymmetricPass<T> pass, 
       sum += static_cast<double>(pass.column_sums[slot * all + e]);
   }
   totals[e] = sum;
-  if (out != nullptr && i < pass.x.count)
-    out[i * pass.outputs + e / stride] = static_cast<T>(sum);
+  if (out != nullptr && i < pass.x.count) out[i * pass.outputs + e / stride] = static_cast<T>(sum);
 }
 
 template <class T>
@@ -168,8 +165,7 @@ void kernel_matmul_symmetric(const KernelMatmulArgs<T>& args, const Device& devi
   }
   const std::int64_t c = args.outputs;
   const Metric<T> metric = make_metric<T>(args.kernel, args.root, args.x.features, device);
-  const PackedPoints<T> x =
-      pack_points<T>(args.x, metric, central_point(args.x, device), device);
+  const PackedPoints<T> x = pack_points<T>(args.x, metric, central_point(args.x, device), device);
   const T* v = pack_columns<T>(args.v, args.x.rows, c, x.stride, device);
   const std::int64_t tiles = ceil_div(x.count, Shape<T>::side);
   const std::int64_t all = tiles / 2 + 1;  // diagonals

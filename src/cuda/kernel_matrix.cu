@@ -26,7 +26,8 @@ __device__ __forceinline__ void triangle_tile(std::int64_t t, std::int64_t& row,
 // Rows of a tile to out[i * length + j]: 16 bytes a store where rows are aligned and whole.
 template <class T, int TM, int TN>
 __device__ __forceinline__ void store_rows(const T (&values)[TM][TN], T* out, std::int64_t i0,
-                                           std::int64_t rows, std::int64_t j0, std::int64_t length) {
+                                           std::int64_t rows, std::int64_t j0,
+                                           std::int64_t length) {
   constexpr int width = Shape<T>::width;
   const int ty = static_cast<int>(threadIdx.x) / kSide;
   const int tx = static_cast<int>(threadIdx.x) % kSide;
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   store_rows(values, pass.out, i0, pass.x.count, j0, pass.z.count);
   if (distrust.any)
     repair<F, false, per, per>(pass.metric, pass.x, i0, pass.z, j0, distrust,
-                          Stored<T>{pass.out + i0 * pass.z.count + j0, pass.z.count, 1});
+                               Stored<T>{pass.out + i0 * pass.z.count + j0, pass.z.count, 1});
 }
 
 template <class T, Form F, bool Mirror>
@@ -144,10 +145,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   }
   if (!distrust.any) return;
   repair<F, false, per, per>(pass.metric, pass.x, i0, pass.x, j0, distrust,
-                        Stored<T>{pass.out + i0 * n + j0, n, 1, diagonal});
+                             Stored<T>{pass.out + i0 * n + j0, n, 1, diagonal});
   if (Mirror && !diagonal)
     repair<F, false, per, per>(pass.metric, pass.x, i0, pass.x, j0, distrust,
-                          Stored<T>{pass.out + j0 * n + i0, 1, n});
+                               Stored<T>{pass.out + j0 * n + i0, 1, n});
 }
 
 template <class T, Form F>
@@ -167,7 +168,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   store_rows(values, chunk.weights, i0, chunk.rows, j0, chunk.columns);
   if (distrust.any)
     repair<F, true, per, per>(metric, x, chunk.row0 + i0, z, chunk.column0 + j0, distrust,
-                         Stored<T>{chunk.weights + i0 * chunk.columns + j0, chunk.columns, 1});
+                              Stored<T>{chunk.weights + i0 * chunk.columns + j0, chunk.columns, 1});
   const int any = __syncthreads_or(distrust.any ? 1 : 0);
   if (threadIdx.x == 0) chunk.flags[blockIdx.x] = any;
 }
@@ -191,8 +192,7 @@ void launch_form(Target target, const MatrixPass<T>& pass, const Device& device)
 template <class T>
 void symmetric(Target target, const KernelMatrixArgs<T>& args, const Device& device) {
   const Metric<T> metric = make_metric<T>(args.kernel, args.root, args.x.features, device);
-  const PackedPoints<T> x =
-      pack_points<T>(args.x, metric, central_point(args.x, device), device);
+  const PackedPoints<T> x = pack_points<T>(args.x, metric, central_point(args.x, device), device);
   launch_kernel_matrix(target, metric, x, x, args.out, device);
 }
 

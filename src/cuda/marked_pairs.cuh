@@ -9,8 +9,7 @@ namespace fastrfm::cuda {
 template <class T>
 __device__ T near_difference(const Metric<T>& metric, const PackedPoints<T>& x, std::int64_t i,
                              const PackedPoints<T>& z, std::int64_t j, int k, bool exact) {
-  if (exact)
-    return static_cast<T>(exact_difference(metric, x.source, i, z.source, j, k, false));
+  if (exact) return static_cast<T>(exact_difference(metric, x.source, i, z.source, j, k, false));
   T u = x.coordinates[k * x.stride + i] - z.coordinates[k * z.stride + j];
   if (x.rest != nullptr) u += x.rest[k * x.stride + i] - z.rest[k * z.stride + j];
   return u;
@@ -41,10 +40,10 @@ __device__ __noinline__ void add_marked(const SumsPass<T>& pass, const Place<T>&
   for (int r = static_cast<int>(threadIdx.x) / 32; r < Shape<T>::side; r += kThreads / 32) {
 #pragma unroll 1
     for (int half = 0; half < kCentres; half += 32) {
-      unsigned left = __ballot_sync(0xffffffffU, weights.at[half + lane][r] < T(0));
+      unsigned left = __ballot_sync(0xffffffffU, weights.of(half + lane, r) < T(0));
       for (; left != 0; left &= left - 1) {
         const int c = half + __ffs(static_cast<int>(left)) - 1;
-        const T marked_weight = weights.at[c][r];
+        const T marked_weight = weights.of(c, r);
         const bool exact = marked_exact(marked_weight);
         const std::int64_t i = at.i0 + r;
         const std::int64_t j = j0 + c;
@@ -60,7 +59,8 @@ __device__ __noinline__ void add_marked(const SumsPass<T>& pass, const Place<T>&
         };
         if constexpr (F == Form::product) {
           const std::int64_t first = at.slab * Slab<T>::columns;
-          for (std::int64_t q = first + lane; q < first + Slab<T>::columns && q < columns; q += 32) {
+          for (std::int64_t q = first + lane; q < first + Slab<T>::columns && q < columns;
+               q += 32) {
             const auto k = static_cast<int>(q % pass.per_output);
             if (k < metric.depth) add(q / pass.per_output, k);
           }
@@ -75,7 +75,7 @@ __device__ __noinline__ void add_marked(const SumsPass<T>& pass, const Place<T>&
         }
       }
       __syncwarp();
-      if (weights.at[half + lane][r] < T(0)) weights.at[half + lane][r] = T(0);
+      if (weights.of(half + lane, r) < T(0)) weights.of(half + lane, r) = T(0);
     }
   }
   __syncthreads();

@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
     for (int j = share * each; j < (share + 1) * each; j += width) {
       T k[width];
 #pragma unroll
-      for (int e = 0; e < width; ++e) k[e] = weights.at[j + e][row];
+      for (int e = 0; e < width; ++e) k[e] = weights.of(j + e, row);
 #pragma unroll
       for (int l = 0; l < C; ++l) {
         if (l >= sums.outputs) break;

@@ -35,7 +35,8 @@ __global__ void median_kernel(Source points, std::int64_t rows, double* centre) 
 
 // Transform's constructor: see there for the formulas.
 template <class T>
-__global__ void factors_kernel(Law<T> law, Root root, int depth, double* factors, T* weights, double* gradients) {
+__global__ void factors_kernel(Law<T> law, Root root, int depth, double* factors, T* weights,
+                               double* gradients) {
   const std::int64_t k = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (k >= depth) return;
   if (root.kind == Root::Kind::full) {
@@ -167,7 +168,8 @@ __global__ void product_kernel(Metric<T> metric, Source points, const double* ce
 // Sizes of points, against which the rounding error of a distance is judged; zero for plain
 // coordinates, whose differences have none.
 template <class T>
-__global__ void sizes_kernel(Metric<T> metric, const T* coordinates, std::int64_t stride, T* sizes) {
+__global__ void sizes_kernel(Metric<T> metric, const T* coordinates, std::int64_t stride,
+                             T* sizes) {
   const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= stride) return;
   const auto p = static_cast<double>(metric.law.norm_power);
@@ -212,10 +214,9 @@ Metric<T> make_metric(const KernelParams& kernel, const Root& root, std::int64_t
   auto* factors = device.array<double>(full ? 0 : depth);
   auto* weights = device.array<T>(depth);
   auto* gradients = device.array<double>(depth);
-  launch("metric", factors_kernel<T>, ceil_div(depth, kThreads), device, law, root, depth,
-         factors, weights, gradients);
-  return {law,     root,    features, depth, sizeof(T) == 4 && !law.plain,
-          weights, factors, gradients};
+  launch("metric", factors_kernel<T>, ceil_div(depth, kThreads), device, law, root, depth, factors,
+         weights, gradients);
+  return {law, root, features, depth, sizeof(T) == 4 && !law.plain, weights, factors, gradients};
 }
 
 const double* central_point(const Source& points, const Device& device) {
@@ -241,8 +242,8 @@ PackedPoints<T> pack_points(const Source& points, const Metric<T>& metric, const
            metric, points, centre, draw_in, stride, blocks, coordinates, rest);
   } else {
     const std::int64_t blocks = ceil_div(stride, kThreads);
-    launch("pack points", scale_kernel<T>, blocks * ceil_div(metric.depth, kCoordinatesEach), device,
-           metric, points, centre, draw_in, stride, blocks, coordinates, rest);
+    launch("pack points", scale_kernel<T>, blocks * ceil_div(metric.depth, kCoordinatesEach),
+           device, metric, points, centre, draw_in, stride, blocks, coordinates, rest);
   }
   launch("pack points", sizes_kernel<T>, ceil_div(stride, kThreads), device, metric, coordinates,
          stride, sizes);

@@ -23,11 +23,12 @@ struct Metric {
   Law<T> law;
   Root root;
   std::int64_t features;
-  int depth;                // coordinates after the transform
-  bool has_rest;            // rounding leaves a rest of each coordinate
-  const T* weights;         // of coordinates, for p != 2
-  const double* factors;    // identity and diagonal roots: scale times the root
-  const double* gradients;  // from sums in packed coordinates to gradients, Transform::gradient_factor
+  int depth;              // coordinates after the transform
+  bool has_rest;          // rounding leaves a rest of each coordinate
+  const T* weights;       // of coordinates, for p != 2
+  const double* factors;  // identity and diagonal roots: scale times the root
+  const double*
+      gradients;  // from sums in packed coordinates to gradients, Transform::gradient_factor
 };
 
 template <class T>
@@ -36,7 +37,7 @@ struct PackedPoints {
   std::int64_t count;
   std::int64_t stride;
   const T* coordinates;
-  const T* rest;  // what rounding left of the coordinates, laid out alike; null without rests
+  const T* rest;   // what rounding left of the coordinates, laid out alike; null without rests
   const T* sizes;  // |x|_p^p in packed coordinates, stride of them
 };
 

@@ -30,7 +30,7 @@ struct ColumnSource {
 
 template <class T, int TM, int TC>
 __device__ __forceinline__ void add_products(const ColumnSource<T>& source, std::int64_t j0,
-                                             const WeightTile<T>& weights, ColumnStages<T>& stages,
+                                             WeightTile<T>& weights, ColumnStages<T>& stages,
                                              T (&sums)[TM][TC]) {
   constexpr int width = Shape<T>::width;
   constexpr int step = Slab<T>::step;
@@ -53,7 +53,7 @@ __device__ __forceinline__ void add_products(const ColumnSource<T>& source, std:
     for (int e = 0; e < step; ++e) {
       T a[TM];
       T b[TC];
-      load_places(&weights.at[j + e][0], static_cast<int>(threadIdx.x) / kSide, a);
+      weights.load(j + e, static_cast<int>(threadIdx.x) / kSide, a);
       load_places(&stages.at[stage][e][0], static_cast<int>(threadIdx.x) % kSide, b);
 #pragma unroll
       for (int r = 0; r < TM; ++r)

@@ -209,12 +209,11 @@ void add_column_sums(const T* g, std::int64_t rows, std::int64_t columns, double
          squares);
 }
 
-#define FASTRFM_INSTANTIATE(T)                                                                 \
-  template void add_parts(const T*, std::int64_t, std::int64_t, std::int64_t, T*,              \
-                          const Device&);                                                      \
-  template void finish_gradients(const WeightedSums<T>&, bool, T*, const Device&);             \
-  template void add_outer_products(const T*, std::int64_t, int, double*, const Device&);       \
-  template void add_column_sums(const T*, std::int64_t, std::int64_t, double*, double*,        \
+#define FASTRFM_INSTANTIATE(T)                                                                    \
+  template void add_parts(const T*, std::int64_t, std::int64_t, std::int64_t, T*, const Device&); \
+  template void finish_gradients(const WeightedSums<T>&, bool, T*, const Device&);                \
+  template void add_outer_products(const T*, std::int64_t, int, double*, const Device&);          \
+  template void add_column_sums(const T*, std::int64_t, std::int64_t, double*, double*,           \
                                 const Device&);
 FASTRFM_INSTANTIATE(float)
 FASTRFM_INSTANTIATE(double)

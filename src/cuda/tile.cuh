@@ -47,14 +47,15 @@ __device__ __forceinline__ int place(int t, int r) {
   return r / width * (kSide * width) + t * width + r % width;
 }
 
-// N numbers of a line in shared or global memory, those of thread t.
+// N numbers of a line in shared or global memory, those of thread t; `swizzle` as the line was stored
+// with (weight_tile.cuh).
 template <int N, class T>
-__device__ __forceinline__ void load_places(const T* line, int t, T (&to)[N]) {
+__device__ __forceinline__ void load_places(const T* line, int t, T (&to)[N], int swizzle = 0) {
   constexpr int width = Shape<T>::width;
   static_assert(N % width == 0);
 #pragma unroll
   for (int g = 0; g < N; g += width) {
-    const Pack<T> pack = load(line + place<T>(t, g));
+    const Pack<T> pack = load(line + (place<T>(t, g) ^ swizzle));
 #pragma unroll
     for (int e = 0; e < width; ++e) to[g + e] = pack.at[e];
   }
@@ -204,8 +205,8 @@ struct Distrust {
 // `exact`: whether the pair's difference, too, has to be taken from the caller's rows.
 template <Form F, bool Weights, class T>
 __device__ bool repaired_pair(const Metric<T>& metric, const PackedPoints<T>& x, std::int64_t i,
-                              const PackedPoints<T>& z, std::int64_t j,
-                              const Distrust<T>& distrust, T& s, bool& exact) {
+                              const PackedPoints<T>& z, std::int64_t j, const Distrust<T>& distrust,
+                              T& s, bool& exact) {
   const T size = x.sizes[i] + z.sizes[j];
   s = T(0);
   for (int k = 0; k < metric.depth; ++k) {
@@ -259,8 +260,7 @@ template <Form F, bool Weights, class T, int TM, int TN>
 __device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
                                                    const PackedPoints<T>& x, std::int64_t i0,
                                                    const PackedPoints<T>& z, std::int64_t j0,
-                                                   Stages<T, TM, TN>& stages,
-                                                   T (&values)[TM][TN]) {
+                                                   Stages<T, TM, TN>& stages, T (&values)[TM][TN]) {
   const Law<T>& law = metric.law;
   const int ty = static_cast<int>(threadIdx.x) / kSide;
   const int tx = static_cast<int>(threadIdx.x) % kSide;
@@ -307,23 +307,27 @@ __device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
   return distrust;
 }
 
-// Where a tile's values were stored: at[i * row_stride + j * column_stride], i and j from the tile's
-// corner. On the diagonal of a symmetric K (`mirrored`) only the lower half is repaired, twice.
+// Where a tile's values were stored, i and j from the tile's corner. On the diagonal of a symmetric K
+// (`mirrored`) only the lower half is repaired, twice.
 template <class T>
 struct Stored {
   T* at;
   std::int64_t row_stride;
   std::int64_t column_stride;
   bool mirrored = false;
+
+  __device__ __forceinline__ T& operator()(int i, int j) const {
+    return at[i * row_stride + j * column_stride];
+  }
 };
 
 // Overwrites the values of a thread's pairs that are not to be trusted; gradient weights are marked
 // (primitives.cuh). Which pairs these are is asked again here, from their differences: to carry an
 // answer for each pair would cost every tile registers. Called, not inlined, for the same reason.
-template <Form F, bool Weights, int TM, int TN, class T>
+template <Form F, bool Weights, int TM, int TN, class T, class Place>
 __device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<T>& x,
                                     std::int64_t i0, const PackedPoints<T>& z, std::int64_t j0,
-                                    Distrust<T> distrust, Stored<T> stored) {
+                                    Distrust<T> distrust, Place stored) {
   const Law<T>& law = metric.law;
   const int ty = static_cast<int>(threadIdx.x) / kSide;
   const int tx = static_cast<int>(threadIdx.x) % kSide;
@@ -348,8 +352,8 @@ __device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<
     }
     if constexpr (Weights)
       if (F == Form::product || exact) value = marked(value, exact);
-    stored.at[i * stored.row_stride + j * stored.column_stride] = value;
-    if (stored.mirrored) stored.at[j * stored.row_stride + i * stored.column_stride] = value;
+    stored(i, j) = value;
+    if (stored.mirrored) stored(j, i) = value;
   }
 }
 

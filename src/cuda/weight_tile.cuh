@@ -37,9 +37,9 @@ struct SumsPass {
 template <class T>
 struct Place {
   std::int64_t tile, slab, part;
-  std::int64_t i0;      // in x
+  std::int64_t i0;  // in x
   const T* coef;
-  T* sums;              // of the tile's first row
+  T* sums;  // of the tile's first row
 
   __device__ __forceinline__ explicit Place(const SumsPass<T>& pass) {
     tile = blockIdx.x % pass.tiles;
@@ -53,11 +53,33 @@ struct Place {
   }
 };
 
+// A line a centre. Threads store a few neighbouring points of 16 centres each at a time, and all lines
+// begin at the same bank: so 16-byte pieces of a line change places by the line's number (swizzle),
+// which spreads those stores over four times the banks and leaves reads along a line what they were.
 template <class T>
 struct alignas(16) WeightTile {
-  T at[kCentres][Shape<T>::side];
+  T lines[kCentres][Shape<T>::side];
+
+  static __device__ __forceinline__ int swizzle(int centre) {
+    return centre / Shape<T>::width % 4 * (2 * Shape<T>::width);
+  }
+  __device__ __forceinline__ T& of(int centre, int point) {
+    return lines[centre][point ^ swizzle(centre)];
+  }
+  // The points of thread t.
+  template <int N>
+  __device__ __forceinline__ void load(int centre, int t, T (&to)[N]) const {
+    load_places(&lines[centre][0], t, to, swizzle(centre));
+  }
 };
 
+// Where `repair` finds the tile's values.
+template <class T>
+struct StoredWeights {
+  WeightTile<T>& tile;
+  static constexpr bool mirrored = false;
+  __device__ __forceinline__ T& operator()(int i, int j) const { return tile.of(j, i); }
+};
 
 template <class T>
 using WeightStages = Stages<T, Shape<T>::per, kCentres / kSide>;
@@ -83,11 +105,10 @@ __device__ __forceinline__ bool compute_weights(const Metric<T>& metric, const P
       Pack<T> pack;
 #pragma unroll
       for (int e = 0; e < width; ++e) pack.at[e] = values[g + e][c];
-      *reinterpret_cast<Pack<T>*>(&weights.at[place<T>(tx, c)][place<T>(ty, g)]) = pack;
+      *reinterpret_cast<Pack<T>*>(&weights.of(place<T>(tx, c), place<T>(ty, g))) = pack;
     }
   if (distrust.any)
-    repair<F, Gradient, rows, columns>(metric, x, i0, z, j0, distrust,
-                                       Stored<T>{&weights.at[0][0], 1, Shape<T>::side});
+    repair<F, Gradient, rows, columns>(metric, x, i0, z, j0, distrust, StoredWeights<T>{weights});
   return __syncthreads_or(distrust.any ? 1 : 0) != 0;
 }
 
@@ -99,7 +120,7 @@ __device__ __forceinline__ bool fetch_weights(const WeightChunk<T>& chunk, std::
   constexpr int pieces = Shape<T>::side / width;
   const T* from = chunk.weights + (j0 - chunk.row0) * chunk.columns + (i0 - chunk.column0);
   for (int e = static_cast<int>(threadIdx.x); e < kCentres * pieces; e += kThreads)
-    copy_async(&weights.at[e / pieces][e % pieces * width],
+    copy_async(&weights.of(e / pieces, e % pieces * width),
                from + e / pieces * chunk.columns + e % pieces * width);
   commit_copies();
   wait_copies<0>();

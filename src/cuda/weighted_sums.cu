@@ -96,10 +96,10 @@ void launch_weighted_sums(const WeightedSums<T>& sums, const Device& device) {
   constexpr std::int64_t side = Shape<T>::side;
   SumsPass<T> pass{sums, ceil_div(sums.rows, side), slabs_of(sums), 0, 0, 0, sums.per_output(), {}};
   const std::int64_t padded_rows = pass.tiles * side;
-  check(cudaMemsetAsync(sums.sums, 0,
-                        static_cast<std::size_t>(sums.parts * padded_rows * sums.columns()) *
-                            sizeof(T),
-                        static_cast<cudaStream_t>(device.stream)),
+  check(cudaMemsetAsync(
+            sums.sums, 0,
+            static_cast<std::size_t>(sums.parts * padded_rows * sums.columns()) * sizeof(T),
+            static_cast<cudaStream_t>(device.stream)),
         "weighted sums");
   const std::int64_t centres = round_up(sums.z.count, kCentres);
   if (sums.weighing == Weighing::kernel || pass.slabs <= kSlabsFused) {
@@ -136,10 +136,10 @@ void launch_weighted_sums(const WeightedSums<T>& sums, const Device& device) {
   }
 }
 
-#define FASTRFM_INSTANTIATE(T)                                                                   \
-  template std::int64_t tile_rows<T>();                                                          \
-  template std::int64_t parts_for(const WeightedSums<T>&);                                        \
-  template std::int64_t rows_per_chunk(const WeightedSums<T>&, std::int64_t);                     \
+#define FASTRFM_INSTANTIATE(T)                                                \
+  template std::int64_t tile_rows<T>();                                       \
+  template std::int64_t parts_for(const WeightedSums<T>&);                    \
+  template std::int64_t rows_per_chunk(const WeightedSums<T>&, std::int64_t); \
   template void launch_weighted_sums(const WeightedSums<T>&, const Device&);
 FASTRFM_INSTANTIATE(float)
 FASTRFM_INSTANTIATE(double)

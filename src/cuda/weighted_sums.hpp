@@ -25,8 +25,9 @@ struct WeightedSums {
   Metric<T> metric;
   PackedPoints<T> x, z;
   Weighing weighing;
-  const T* coef;                 // [output][centre], z.stride apart, zeros beyond the last centre
-  std::int64_t coef_tile_stride;  // from one row tile's coefficients to the next one's; 0: all the same
+  const T* coef;  // [output][centre], z.stride apart, zeros beyond the last centre
+  std::int64_t
+      coef_tile_stride;  // from one row tile's coefficients to the next one's; 0: all the same
   std::int64_t outputs;
   std::int64_t first_row;  // of x; a multiple of a tile's side
   std::int64_t rows;       // from there; padded to a multiple of it in `sums`
