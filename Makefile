@@ -3,16 +3,23 @@
 #   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.10 or newer)
 #   VENV=.venv          where the virtual environment lies
 #   ARGS="..."          passed on to `fastrfm demo`, `fastrfm bench` or pytest
+#   FASTRFM_CUDA=ON     compile the CUDA kernels too, which takes minutes (pip does where it finds nvcc)
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+FASTRFM_CUDA ?= OFF
+export FASTRFM_CUDA
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP := $(shell find src/cpp -name '*.cpp' -o -name '*.hpp')
 # Folders are prerequisites too: a folder's time changes when a file in it comes or goes.
 CPP_TREE := $(CPP) $(shell find src/cpp -type d)
+CUDA := $(shell find src/cuda -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.hpp' -o -name '*.h')
+CUDA_TREE := $(CUDA) $(shell find src/cuda -type d -o -name CMakeLists.txt)
+# The emulator's module needs no more of src/cpp than this.
+CUDA_NEEDS := $(wildcard src/cpp/*.hpp src/cpp/common/*.hpp)
 PY_FOLDERS := $(shell find src/python -name __pycache__ -prune -o -type d -print)
 PY_TREE := $(PY_FOLDERS) $(shell find src/python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 BUILD_FILES := pyproject.toml CMakeLists.txt
@@ -25,7 +32,7 @@ BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja
 # the other targets then keep it.
 PACKAGE := $(VENV)/$(if $(wildcard $(VENV)/.editable),.editable,.package)
 
-.PHONY: help demo test slow bench dev lint types format symbols sanitize aarch64 clean
+.PHONY: help demo test slow bench dev lint types format symbols emulator sanitize cuda aarch64 clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -39,7 +46,9 @@ help:
 	@echo "make types     mypy, and _cpu.pyi against the compiled module"
 	@echo "make format    rewrite the sources as make lint wants them"
 	@echo "make symbols   no code of an ISA level can stand in for portable code"
+	@echo "make emulator  the CUDA kernels on the CPU, for the tests (part of make test)"
 	@echo "make sanitize  the tests of the core under AddressSanitizer and UBSan"
+	@echo "make cuda      a wheel with the CUDA kernels, by nvcc; fails if one spills registers"
 	@echo "make aarch64   cross-compile the core for 64-bit ARM"
 	@echo "make clean     remove what the targets above made"
 
@@ -48,10 +57,10 @@ help:
 demo: $(PACKAGE) $(VENV)/.extra-demo
 	$(BIN)/fastrfm demo $(ARGS)
 
-test: $(PACKAGE) $(VENV)/.extra-test
+test: $(PACKAGE) $(VENV)/.extra-test emulator
 	$(BIN)/pytest $(ARGS)
 
-slow: $(PACKAGE) $(VENV)/.extra-test
+slow: $(PACKAGE) $(VENV)/.extra-test emulator
 	$(BIN)/pytest -m slow $(ARGS)
 
 bench: $(PACKAGE) $(VENV)/.extra-bench
@@ -67,14 +76,17 @@ $(VENV)/.tools:
 	$(PIP) install --quiet $(BUILD_REQUIRES)
 	@touch $@
 
-$(VENV)/.package: $(PY_TREE) $(CPP_TREE) $(BUILD_FILES) README.md LICENSE | $(VENV)/.tools
+# With the CUDA kernels, their sources count as well.
+PACKAGE_TREE := $(CPP_TREE) $(BUILD_FILES) src/cuda/CMakeLists.txt $(if $(filter-out OFF,$(FASTRFM_CUDA)),$(CUDA_TREE))
+
+$(VENV)/.package: $(PY_TREE) $(PACKAGE_TREE) README.md LICENSE | $(VENV)/.tools
 	@echo "== building and installing fastrfm (the first time compiles all of the C++ core)"
 	@rm -f $(VENV)/.editable
 	$(PIP) install --quiet --no-build-isolation --no-deps --force-reinstall .
 	@touch $@
 
 # Python edits need no new installation here, but a new or removed file does.
-$(VENV)/.editable: $(PY_FOLDERS) $(CPP_TREE) $(BUILD_FILES) | $(VENV)/.tools
+$(VENV)/.editable: $(PY_FOLDERS) $(PACKAGE_TREE) | $(VENV)/.tools
 	@echo "== building fastrfm, editable"
 	@rm -f $(VENV)/.package
 	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
@@ -94,7 +106,7 @@ dev: $(VENV)/.editable
 lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/clang-format --dry-run -Werror $(CPP) $(CUDA)
 
 types: $(PACKAGE) $(VENV)/.extra-dev
 	$(BIN)/mypy
@@ -103,7 +115,7 @@ types: $(PACKAGE) $(VENV)/.extra-dev
 format: $(VENV)/.extra-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(CPP)
+	$(BIN)/clang-format -i $(CPP) $(CUDA)
 
 # The linker keeps one copy of a function that is inline or a template, whichever object it came
 # from. Were it the AVX-512 one, a machine without AVX-512 would die in code that looks portable.
@@ -120,26 +132,65 @@ symbols: $(PACKAGE)
 	    done; \
 	done
 
-# A virtual environment that sees the other one's packages, but its own sanitized fastrfm first.
+# The module in which the tests run the CUDA kernels without a GPU (src/cuda/emulator); and a test of
+# the emulator itself.
+EMULATOR := build/emulator
+CONFIGURE_EMULATOR = PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . \
+    -DFASTRFM_CUDA_EMULATOR=ON -DFASTRFM_CUDA=OFF $(CMAKE_ARGS) \
+    -DPython_EXECUTABLE="$(abspath $(BIN)/python)" \
+    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)"
+BUILD_EMULATOR = PATH="$(abspath $(BIN)):$$PATH" cmake --build $1 --target _cuda_emulated test_emulator
+
+emulator: $(EMULATOR)/.built
+
+$(EMULATOR)/.built: $(CUDA_TREE) $(CUDA_NEEDS) $(BUILD_FILES) | $(VENV)/.tools
+	@echo "== building the CUDA kernels for the CPU, which the tests run them on"
+	@$(CONFIGURE_EMULATOR) -B $(EMULATOR) > /dev/null
+	@$(call BUILD_EMULATOR,$(EMULATOR))
+	$(EMULATOR)/test_emulator
+	@touch $@
+
+# A virtual environment that sees the other one's packages, but first the fastrfm in its own site/.
+build/%/venv/bin/python: | $(VENV)/.tools
+	$(BIN)/python -m venv --without-pip build/$*/venv
+	site() { "$$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }; \
+	    { echo "$(abspath build/$*)/site"; site $(BIN)/python; } > "$$(site $@)/fastrfm_site.pth"
+
 SANITIZE := build/sanitize
 SANITIZE_PYTHON := $(SANITIZE)/venv/bin/python
 PRELOAD = $(shell $(or $(CXX),g++) -print-file-name=libasan.so) \
           $(shell $(or $(CXX),g++) -print-file-name=libstdc++.so)
-
-$(SANITIZE_PYTHON): | $(VENV)/.tools
-	$(BIN)/python -m venv --without-pip $(SANITIZE)/venv
-	site() { "$$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }; \
-	    { echo "$(abspath $(SANITIZE))/site"; site $(BIN)/python; } \
-	    > "$$(site $@)/fastrfm_sanitize.pth"
+SANITIZED = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(PRELOAD)" \
+    FASTRFM_EMULATOR_DIR="$(abspath $(SANITIZE))/emulator"
 
 sanitize: $(PACKAGE) $(VENV)/.extra-test $(SANITIZE_PYTHON)
 	SKBUILD_BUILD_DIR=$(SANITIZE)/cmake SKBUILD_CMAKE_BUILD_TYPE=Debug \
-	    SKBUILD_CMAKE_DEFINE=FASTRFM_SANITIZE=ON \
+	    SKBUILD_CMAKE_DEFINE=FASTRFM_SANITIZE=ON FASTRFM_CUDA=OFF \
 	    $(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(SANITIZE)/site .
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(PRELOAD)" \
-	    $(SANITIZE_PYTHON) -c 'import fastrfm._cpu as m; assert "$(SANITIZE)/site" in m.__file__, m'
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(PRELOAD)" \
-	    $(SANITIZE_PYTHON) -m pytest -m "core and not slow" --timeout 1200 $(ARGS)
+	$(CONFIGURE_EMULATOR) -DCMAKE_BUILD_TYPE=Debug -DFASTRFM_SANITIZE=ON -B $(SANITIZE)/emulator \
+	    > /dev/null
+	$(call BUILD_EMULATOR,$(SANITIZE)/emulator)
+	ASAN_OPTIONS=detect_leaks=0 $(SANITIZE)/emulator/test_emulator
+	$(SANITIZED) $(SANITIZE_PYTHON) -c \
+	    'import fastrfm._cpu as m; assert "$(SANITIZE)/site" in m.__file__, m'
+	$(SANITIZED) $(SANITIZE_PYTHON) -m pytest -m "core and not slow" --timeout 1200 $(ARGS)
+
+# With pip's own build environment, as users build it. FASTRFM_CUDA=pypi: with nvcc from PyPI.
+CUDA_BUILD := build/cuda
+CUDA_PYTHON := $(CUDA_BUILD)/venv/bin/python
+
+cuda: $(VENV)/.extra-dev $(CUDA_PYTHON)
+	@rm -rf $(CUDA_BUILD)/wheel
+	SKBUILD_BUILD_DIR=$(CUDA_BUILD)/cmake SKBUILD_CMAKE_DEFINE=FASTRFM_PTXAS_REPORT=ON \
+	    FASTRFM_CUDA=$(if $(filter pypi,$(FASTRFM_CUDA)),pypi,ON) \
+	    $(PIP) wheel --quiet --no-deps --wheel-dir $(CUDA_BUILD)/wheel .
+	.ci/check_spills $(CUDA_BUILD)/cmake
+	$(PIP) install --quiet --no-deps --upgrade --target $(CUDA_BUILD)/site $(CUDA_BUILD)/wheel/*.whl
+	$(CUDA_PYTHON) -c 'import fastrfm._cuda as m; print(m.__file__, "for", m.architectures); \
+	    assert "$(CUDA_BUILD)/site" in m.__file__; \
+	    assert m.driver_version() > 0 or m.device_count() == 0'
+	MYPYPATH=src/python $(CUDA_PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml \
+	    --allowlist .ci/stubtest_allowed fastrfm._cuda
 
 AARCH64_CXX ?= aarch64-linux-gnu-g++
 

@@ -7,6 +7,11 @@
 // threads; FASTRFM_EMULATOR_ORDER chooses among orders (launch.hpp).
 #pragma once
 
+// Some standard headers say __attribute__((__noinline__)): they have to be read before it is a macro.
+#include <functional>
+#include <memory>
+#include <string>
+
 #define CUDA_EMU 1
 
 #define __global__
@@ -14,8 +19,8 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
-#define __grid_constant__
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(bytes) alignas(bytes)
 // One copy for each thread of the system, which is one for each block: a thread runs one block at a
 // time. For dynamic shared memory, whose size only the launch knows, emulator::dynamic_shared().

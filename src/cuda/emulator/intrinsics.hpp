@@ -2,8 +2,10 @@
 // hint (here plain ones), bits, and mathematics.
 #pragma once
 
+// Not <cmath>: as in CUDA, the overloads for float are wanted outside std too.
+#include <math.h>
+
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 
