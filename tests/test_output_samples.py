@@ -36,11 +36,6 @@ def draws(
     )
 
 
-def fewer(backend: Backend, count: int) -> int:
-    """Return how many seeds of `count` to draw: an emulated pass takes milliseconds."""
-    return count // 8 if backend.emulated else count
-
-
 @pytest.mark.parametrize("norm", [2.0, 1.0])
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("metric_form", ["identity", "matrix"])
@@ -51,7 +46,8 @@ def test_the_mean_over_seeds_is_the_agop(
     metric = None if metric_form == "identity" else np.diag([1.0, 2.0, 0.5, 1.0]) + 0.2
     options = {"norm": norm, "metric": metric, "bandwidth": 3.0}
     exact = backend.agop(X, Z, coef, **options)
-    G = draws(backend, X, Z, coef, samples, fewer(backend, 600), **options)
+    count = 75 if backend.emulated else 600  # an emulated pass takes milliseconds
+    G = draws(backend, X, Z, coef, samples, count, **options)
     standard_error = G.std(axis=0) / np.sqrt(len(G))
     assert (np.abs(G.mean(axis=0) - exact) < 5 * standard_error).all()
     # or the line above would say nothing
@@ -62,23 +58,23 @@ def test_the_mean_over_seeds_is_the_agop(
 
 
 @pytest.mark.parametrize("samples", [1, 2, 5])
-def test_variance_within_a_tile_is_the_formula(backend: Backend, samples: int) -> None:
-    """Four rows share a tile in every room, at every instruction set."""
+def test_variance_within_a_tile_is_the_formula(cpu: Backend, samples: int) -> None:
+    """Four rows share a tile at every instruction set. (CUDA's signs: test_cuda.py.)"""
     X, Z, coef = problem(4, 6)
-    g = backend.gradients(X, Z, coef)
+    g = cpu.gradients(X, Z, coef)
     B = np.einsum("ika,ilb->klab", g, g)
     B[np.arange(6), np.arange(6)] = 0
     trace_variance = 2 * (np.einsum("klaa->kl", B) ** 2).sum() / (16 * samples)
     squared_error = ((B**2).sum() + np.einsum("klab,klba->", B, B)) / (16 * samples)
-    count = fewer(backend, 4000)
-    G = draws(backend, X, Z, coef, samples, count)
+    count = 4000
+    G = draws(cpu, X, Z, coef, samples, count)
     exact = np.einsum("ika,ikb->ab", g, g) / 4
     traces = np.einsum("ijj->i", G)
     errors = ((G - exact) ** 2).sum(axis=(1, 2))
     deviations = (traces - np.trace(exact)) ** 2
     for sample, expected in ((deviations, trace_variance), (errors, squared_error)):
         assert abs(sample.mean() - expected) < 5 * sample.std() / np.sqrt(count)
-        assert 5 * sample.std() / np.sqrt(count) < (0.7 if backend.emulated else 0.25) * expected
+        assert 5 * sample.std() / np.sqrt(count) < 0.25 * expected
 
 
 def test_each_tile_mixes_anew(cpu: Backend) -> None:
@@ -108,7 +104,7 @@ def test_more_samples_than_a_register_tile_has_rows(
 ) -> None:
     """Of 40 outputs, so the mixing takes several products; close to G by their number."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((2000, 4)).astype(dtype)
+    X = rng.standard_normal((500 if backend.emulated else 2000, 4)).astype(dtype)
     Z, coef = X[:50], coefficients(rng, 50, 40, dtype)
     exact = backend.agop(X, Z, coef)
     G = backend.agop(X, Z, coef, output_samples=samples, random_state=0)

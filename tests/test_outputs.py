@@ -63,6 +63,8 @@ def test_low_rank_outputs_agree_with_the_oracle(
     diagonal: bool,
     outputs_of_passes: list[int],
 ) -> None:
+    if backend.emulated and kernel != {"norm": 2.0, "exponent": 1.0}:
+        pytest.skip("rotation comes before any kernel, and a pass that is worth one takes 0.5 s")
     rng = np.random.default_rng(0)
     X, Z = (rng.standard_normal((n, 8)).astype(dtype) for n in (800, 600))
     coef = low_rank_outputs(rng, 600, 9, 2).astype(dtype)
