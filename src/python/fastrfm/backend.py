@@ -154,7 +154,7 @@ def kernel_matrix(
 
 
 def kernel_triangle(X: Array, kernel: Kernel, root: Root) -> Array:
-    """Lower triangle of K(X, X) in an array (n, n), whose entries above the diagonal are no one's.
+    """Lower triangle of K(X, X) in an array (n, n); above the diagonal there may be anything.
 
     What a factorisation in place reads.
     """
