@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
+from backends import Backend
 from cases import (
     Array,
     apart_rows,
@@ -19,7 +20,6 @@ from cases import (
     make_metric,
     typical_bandwidth,
 )
-from conftest import Backend
 
 pytestmark = pytest.mark.core
 

@@ -9,8 +9,8 @@ import pytest
 
 import fastrfm
 import oracle
+from backends import Backend
 from cases import OPS, Array, assert_accurate, call, coefficients, make_metric
-from conftest import Backend
 
 pytestmark = pytest.mark.core
 

@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 
 import fastrfm
 import oracle
+from backends import Backend
 from cases import OPS, Array, assert_accurate, call, coefficients
-from conftest import Backend
 
 pytestmark = pytest.mark.core
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import oracle
+from backends import Backend
 from cases import (
     DISTANCE_TOLERANCE,
     KERNEL_TOLERANCE,
@@ -20,7 +21,6 @@ from cases import (
     error_of,
     make_metric,
 )
-from conftest import Backend
 
 pytestmark = pytest.mark.core
 

@@ -10,8 +10,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import fastrfm
+from backends import Backend
 from cases import Array, coefficients
-from conftest import Backend
 from fastrfm import RFMClassifier, RFMRegressor
 
 pytestmark = pytest.mark.core
@@ -24,101 +24,111 @@ def problem(n: int, c: int, dtype: Any = np.float64) -> tuple[Array, Array, Arra
     return X, Z, coefficients(rng, 50, c, dtype)
 
 
-def draws(X: Array, Z: Array, coef: Array, samples: int, count: int, **options: Any) -> Array:
+def draws(
+    backend: Backend, X: Array, Z: Array, coef: Array, samples: int, count: int, **options: Any
+) -> Array:
     """Return the estimates of `count` seeds."""
     return np.stack(
         [
-            fastrfm.agop(X, Z, coef, output_samples=samples, random_state=seed, **options)
+            backend.agop(X, Z, coef, output_samples=samples, random_state=seed, **options)
             for seed in range(count)
         ]
     )
 
 
+def fewer(backend: Backend, count: int) -> int:
+    """Return how many seeds of `count` to draw: an emulated pass takes milliseconds."""
+    return count // 8 if backend.emulated else count
+
+
 @pytest.mark.parametrize("norm", [2.0, 1.0])
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("metric_form", ["identity", "matrix"])
-def test_the_mean_over_seeds_is_the_agop(norm: float, samples: int, metric_form: str) -> None:
+def test_the_mean_over_seeds_is_the_agop(
+    backend: Backend, norm: float, samples: int, metric_form: str
+) -> None:
     X, Z, coef = problem(150, 7)
     metric = None if metric_form == "identity" else np.diag([1.0, 2.0, 0.5, 1.0]) + 0.2
     options = {"norm": norm, "metric": metric, "bandwidth": 3.0}
-    exact = fastrfm.agop(X, Z, coef, **options)
-    G = draws(X, Z, coef, samples, 600, **options)
+    exact = backend.agop(X, Z, coef, **options)
+    G = draws(backend, X, Z, coef, samples, fewer(backend, 600), **options)
     standard_error = G.std(axis=0) / np.sqrt(len(G))
     assert (np.abs(G.mean(axis=0) - exact) < 5 * standard_error).all()
-    assert standard_error.max() < 0.05 * exact.max()  # or the line above would say nothing
+    # or the line above would say nothing
+    assert standard_error.max() < (0.15 if backend.emulated else 0.05) * exact.max()
     np.testing.assert_array_equal(G, G.transpose(0, 2, 1))
-    diagonal = draws(X, Z, coef, samples, 3, diagonal=True, **options)
+    diagonal = draws(backend, X, Z, coef, samples, 3, diagonal=True, **options)
     np.testing.assert_allclose(diagonal, np.einsum("ijj->ij", G[:3]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 5])
-def test_variance_within_a_tile_is_the_formula(samples: int) -> None:
-    """Four rows share a tile at every instruction set."""
+def test_variance_within_a_tile_is_the_formula(backend: Backend, samples: int) -> None:
+    """Four rows share a tile in every room, at every instruction set."""
     X, Z, coef = problem(4, 6)
-    g = fastrfm.gradients(X, Z, coef)
+    g = backend.gradients(X, Z, coef)
     B = np.einsum("ika,ilb->klab", g, g)
     B[np.arange(6), np.arange(6)] = 0
     trace_variance = 2 * (np.einsum("klaa->kl", B) ** 2).sum() / (16 * samples)
     squared_error = ((B**2).sum() + np.einsum("klab,klba->", B, B)) / (16 * samples)
-    count = 4000
-    G = draws(X, Z, coef, samples, count)
+    count = fewer(backend, 4000)
+    G = draws(backend, X, Z, coef, samples, count)
     exact = np.einsum("ika,ikb->ab", g, g) / 4
     traces = np.einsum("ijj->i", G)
     errors = ((G - exact) ** 2).sum(axis=(1, 2))
     deviations = (traces - np.trace(exact)) ** 2
     for sample, expected in ((deviations, trace_variance), (errors, squared_error)):
         assert abs(sample.mean() - expected) < 5 * sample.std() / np.sqrt(count)
-        assert 5 * sample.std() / np.sqrt(count) < 0.25 * expected
+        assert 5 * sample.std() / np.sqrt(count) < (0.7 if backend.emulated else 0.25) * expected
 
 
-def test_each_tile_mixes_anew() -> None:
+def test_each_tile_mixes_anew(cpu: Backend) -> None:
     """512 equal rows in T tiles: the variance is 1 / T of that of one row, T from 16 to 128."""
     X, Z, coef = problem(1, 6)
-    one = np.einsum("ijj->i", draws(X, Z, coef, 1, 400)).var()
-    many = np.einsum("ijj->i", draws(np.repeat(X, 512, axis=0), Z, coef, 1, 400)).var()
+    one = np.einsum("ijj->i", draws(cpu, X, Z, coef, 1, 400)).var()
+    many = np.einsum("ijj->i", draws(cpu, np.repeat(X, 512, axis=0), Z, coef, 1, 400)).var()
     assert one / 256 < many < one / 10
 
 
 @pytest.mark.parametrize("n", [37, 900])
-def test_same_bits_for_every_thread_count(backend: Backend, dtype: type, n: int) -> None:
+def test_same_bits_for_every_thread_count(cpu: Backend, dtype: type, n: int) -> None:
     rng = np.random.default_rng(0)
     X, coef = rng.standard_normal((n, 9)).astype(dtype), coefficients(rng, n, 40, dtype)
     results = []
     for threads in (1, 2, 3):
         with threadpool_limits(threads):
-            results.append(backend.agop(X, X, coef, output_samples=2, random_state=7))
+            results.append(cpu.agop(X, X, coef, output_samples=2, random_state=7))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
-    assert not np.array_equal(
-        results[0], backend.agop(X, X, coef, output_samples=2, random_state=8)
-    )
+    assert not np.array_equal(results[0], cpu.agop(X, X, coef, output_samples=2, random_state=8))
 
 
 @pytest.mark.parametrize("samples", [13, 31])
-def test_more_samples_than_a_register_tile_has_rows(dtype: type, samples: int) -> None:
+def test_more_samples_than_a_register_tile_has_rows(
+    backend: Backend, dtype: type, samples: int
+) -> None:
     """Of 40 outputs, so the mixing takes several products; close to G by their number."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2000, 4)).astype(dtype)
     Z, coef = X[:50], coefficients(rng, 50, 40, dtype)
-    exact = fastrfm.agop(X, Z, coef)
-    G = fastrfm.agop(X, Z, coef, output_samples=samples, random_state=0)
+    exact = backend.agop(X, Z, coef)
+    G = backend.agop(X, Z, coef, output_samples=samples, random_state=0)
     assert 0 < np.linalg.norm(G - exact) < 0.2 * np.linalg.norm(exact)
 
 
-def test_as_many_samples_as_outputs_are_exact() -> None:
+def test_as_many_samples_as_outputs_are_exact(backend: Backend) -> None:
     X, Z, coef = problem(100, 3)
-    exact = fastrfm.agop(X, Z, coef)
+    exact = backend.agop(X, Z, coef)
     for samples in (3, 4, 1000):
-        np.testing.assert_array_equal(fastrfm.agop(X, Z, coef, output_samples=samples), exact)
+        np.testing.assert_array_equal(backend.agop(X, Z, coef, output_samples=samples), exact)
 
 
-def test_as_many_samples_as_rotated_outputs_are_exact() -> None:
+def test_as_many_samples_as_rotated_outputs_are_exact(backend: Backend) -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1500, 16))  # enough rows that a rotation pays
     coef = rng.standard_normal((1500, 2)) @ rng.standard_normal((2, 9))
-    exact = fastrfm.agop(X, X, coef)
-    np.testing.assert_array_equal(fastrfm.agop(X, X, coef, output_samples=2), exact)
-    G = fastrfm.agop(X, X, coef, output_samples=1, random_state=0)
+    exact = backend.agop(X, X, coef)
+    np.testing.assert_array_equal(backend.agop(X, X, coef, output_samples=2), exact)
+    G = backend.agop(X, X, coef, output_samples=1, random_state=0)
     assert 0 < np.linalg.norm(G - exact) < 0.2 * np.linalg.norm(exact)
 
 

@@ -11,25 +11,32 @@ from threadpoolctl import threadpool_limits
 
 import fastrfm
 import oracle
+from backends import Backend
 from cases import Array, assert_accurate
-from conftest import Backend
 from fastrfm import _cpu
+from fastrfm.cuda import Cuda
 from fastrfm.outputs import DROPPED, rotate_outputs, rotation_pays
+from fastrfm.rooms import Cpu
 
 pytestmark = pytest.mark.core
 
 
 @pytest.fixture
 def outputs_of_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list to which each compiled pass adds its number of outputs."""
+    """Return a list to which each compiled pass adds its number of outputs, in every room."""
     seen: list[int] = []
-    compiled = _cpu.gradient_sums
 
-    def watched(X: Array, Z: Array, coef: Array, *rest: Any) -> Any:
-        seen.append(coef.shape[1])
-        return compiled(X, Z, coef, *rest)
+    def watch(room: type) -> None:
+        compiled = room.gradient_sums  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(_cpu, "gradient_sums", watched)
+        def watched(self: Any, X: Array, Z: Array, coef: Array, *rest: Any, **options: Any) -> Any:
+            seen.append(coef.shape[1])
+            return compiled(self, X, Z, coef, *rest, **options)
+
+        monkeypatch.setattr(room, "gradient_sums", watched)
+
+    watch(Cpu)
+    watch(Cuda)
     return seen
 
 

@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastrfm
 import fastrfm.backend
+from backends import Backend
 from cases import OPS, Array, call, coefficients, make_metric
-from conftest import Backend
 from fastrfm.bandwidth import median_distance
 from fastrfm.kernels import Kernel
 from fastrfm.metric import metric_of_root, power_root, root_of_metric
@@ -49,7 +49,7 @@ def test_the_core_has_threads_to_limit() -> None:
 @pytest.mark.parametrize("metric_form", ["identity", "matrix"])
 @pytest.mark.parametrize("op", OPS)
 def test_same_bits_for_every_thread_count(
-    backend: Backend, dtype: type, kernel: dict[str, float], metric_form: str, op: str
+    cpu: Backend, dtype: type, kernel: dict[str, float], metric_form: str, op: str
 ) -> None:
     rng = np.random.default_rng(0)
     n, m, d = (301, 419, 9) if op == "gradients" else (701, 905, 9)
@@ -57,25 +57,25 @@ def test_same_bits_for_every_thread_count(
     X[:100] = Z[:100]
     coef = coefficients(rng, m, 3, dtype)
     options = {"metric": make_metric(metric_form, d), **kernel}
-    assert_same_bits(lambda: call(backend, op, X, Z, coef, **options))
+    assert_same_bits(lambda: call(cpu, op, X, Z, coef, **options))
 
 
 @pytest.mark.parametrize("metric_form", ["identity", "vector", "matrix"])
 @pytest.mark.parametrize("mode", ["diagonal", "center", "diagonal center"])
 def test_same_bits_for_the_modes_of_agop(
-    backend: Backend, dtype: type, kernel: dict[str, float], metric_form: str, mode: str
+    cpu: Backend, dtype: type, kernel: dict[str, float], metric_form: str, mode: str
 ) -> None:
     rng = np.random.default_rng(0)
     X, coef = rng.standard_normal((501, 7)).astype(dtype), coefficients(rng, 501, 2, dtype)
     options = {"metric": make_metric(metric_form, 7), **kernel}
     options |= {name: True for name in mode.split()}
-    assert_same_bits(lambda: backend.agop(X, X, coef, **options))
+    assert_same_bits(lambda: cpu.agop(X, X, coef, **options))
 
 
 @pytest.mark.parametrize("metric_form", ["identity", "matrix", "low_rank"])
 @pytest.mark.parametrize("op", OPS)
 def test_same_bits_for_many_features_and_outputs(
-    backend: Backend, dtype: type, metric_form: str, op: str
+    cpu: Backend, dtype: type, metric_form: str, op: str
 ) -> None:
     """Enough of both that the transform and the sums of outer products have threads too."""
     rng = np.random.default_rng(0)
@@ -83,17 +83,17 @@ def test_same_bits_for_many_features_and_outputs(
     X, Z = rng.standard_normal((n, d)).astype(dtype), rng.standard_normal((n, d)).astype(dtype)
     coef = coefficients(rng, n, c, dtype)
     metric = make_metric(metric_form, d)
-    assert_same_bits(lambda: call(backend, op, X, Z, coef, metric=metric))
+    assert_same_bits(lambda: call(cpu, op, X, Z, coef, metric=metric))
 
 
 def test_same_bits_for_a_kernel_matrix_with_itself(
-    backend: Backend, dtype: type, kernel: dict[str, float]
+    cpu: Backend, dtype: type, kernel: dict[str, float]
 ) -> None:
     rng = np.random.default_rng(0)
     X, V = rng.standard_normal((901, 7)).astype(dtype), coefficients(rng, 901, 3, dtype)
     law = Kernel(bandwidth=10.0, **kernel)
-    assert_same_bits(lambda: backend.kernel_matrix(X, **kernel))
-    assert_same_bits(lambda: backend.kernel_matmul(X, X, V, **kernel))
+    assert_same_bits(lambda: cpu.kernel_matrix(X, **kernel))
+    assert_same_bits(lambda: cpu.kernel_matmul(X, X, V, **kernel))
     assert_same_bits(lambda: fastrfm.backend.packed_kernel_matrix(X, law, None))
 
 

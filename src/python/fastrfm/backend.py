@@ -1,19 +1,26 @@
-"""Where the ops run: the only importer of `_cpu`.
+"""Where the ops run: the only importer of `_cpu` and `_cuda`.
 
 Arrays are validated by the callers (`fastrfm.validation`); a `root` is what `fastrfm.metric`
 makes of a metric. This module chooses the working dtype, allocates results, and returns from the
-root's coordinates to input space what is small enough there to be NumPy's.
+root's coordinates to input space what is small enough there to be NumPy's. The passes are those of
+the room in use: the CPU, or what `running_on` sets. Arrays are NumPy's in every room.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm import _cpu
+from fastrfm.cuda import Cuda, CupyMemory
 from fastrfm.outputs import rotate_outputs, rotation_pays
+from fastrfm.rooms import Cpu, Room
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import floating_dtype
 
@@ -22,23 +29,93 @@ if TYPE_CHECKING:
     from fastrfm.metric import Root
 
 __all__ = [
+    "CPU",
     "compiled_isa_levels",
+    "cuda_build",
+    "cuda_room",
     "gradient_sums",
     "gradients",
     "has_openmp",
     "isa_level",
     "kernel_matmul",
     "kernel_matrix",
+    "kernel_triangle",
     "landmark_gram",
     "landmark_matmul",
     "landmark_transposed_matmul",
     "max_threads",
     "packed_kernel_matrix",
     "packed_matmul",
+    "running_on",
     "supported_isa_levels",
 ]
 
 Array = NDArray[Any]
+
+
+CPU: Room = Cpu(_cpu)
+
+_room: ContextVar[Room] = ContextVar("fastrfm room", default=CPU)
+
+
+@contextmanager
+def running_on(room: Room) -> Iterator[None]:
+    """Run the ops that `room` has there, in this thread (or task) and until the block ends.
+
+    `packed_kernel_matrix`, `packed_matmul` and the `landmark_*` ops stay on the CPU.
+    """
+    token = _room.set(room)
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def cuda_build() -> Any | None:
+    """Return the module `_cuda`, or None where this build has none.
+
+    Raises
+    ------
+    ImportError
+        If it is there and does not load.
+    """
+    # Not before someone asks: users of the CPU never load it.
+    try:
+        return importlib.import_module("fastrfm._cuda")
+    except ModuleNotFoundError as error:
+        if error.name != "fastrfm._cuda":
+            raise
+        return None
+
+
+def cuda_room() -> Cuda:
+    """Return the room of `_cuda`, on CuPy's current device and stream.
+
+    Raises
+    ------
+    RuntimeError
+        If this build has no `_cuda`, or there is no CuPy, driver or device.
+    ImportError
+        If `_cuda` or CuPy is there and does not load.
+    """
+    build = cuda_build()
+    if build is None:
+        raise RuntimeError("this build of fastrfm has no CUDA: its module fastrfm._cuda is missing")
+    if build.device_count() == 0:
+        raise RuntimeError(
+            "there is no CUDA device that this process can use"
+            + ("" if build.driver_version() else ": no NVIDIA driver is loaded")
+        )
+    try:
+        cupy = importlib.import_module("cupy")
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise
+        extra = f"cuda{build.runtime_version() // 1000}"
+        raise RuntimeError(
+            f'CuPy is not installed; pip install "fastrfm[{extra}]" has it'
+        ) from None
+    return Cuda(build, CupyMemory(cupy))
 
 
 def isa_level() -> str:
@@ -72,7 +149,17 @@ def kernel_matrix(
     """K(X, Z), (n, m); Z None: K(X, X), exactly symmetric."""
     if out is None:
         out = np.empty((len(X), len(X if Z is None else Z)), floating_dtype(X, Z))
-    _cpu.kernel_matrix(X, Z, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    _room.get().kernel_matrix(X, Z, kernel, root, out)
+    return out
+
+
+def kernel_triangle(X: Array, kernel: Kernel, root: Root) -> Array:
+    """Lower triangle of K(X, X) in an array (n, n); above the diagonal there may be anything.
+
+    What a factorisation in place reads.
+    """
+    out = np.zeros((len(X), len(X)), floating_dtype(X))
+    _room.get().kernel_triangle(X, kernel, root, out)
     return out
 
 
@@ -95,7 +182,7 @@ def kernel_matmul(
     if out is None:
         out = np.empty((len(X), V.shape[1]), dtype)
     V = np.ascontiguousarray(V, dtype)
-    _cpu.kernel_matmul(X, Z, V, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    _room.get().kernel_matmul(X, Z, V, kernel, root, out)
     return out
 
 
@@ -134,7 +221,7 @@ def gradients(X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root) -> Ar
     working = _gradient_dtype(dtype, kernel, root)
     out = np.empty((len(X), coef.shape[1], X.shape[1]), working)
     coef = np.ascontiguousarray(coef, working)
-    _cpu.gradients(X, Z, coef, root, kernel.norm, kernel.exponent, kernel.bandwidth, out)
+    _room.get().gradients(X, Z, coef, kernel, root, out)
     return out.astype(dtype, copy=False)
 
 
@@ -174,18 +261,16 @@ def gradient_sums(
     full = root is not None and root.ndim == 2
     # The diagonal in input space needs all of G~ when the root mixes the features.
     diagonal_sums = diagonal and not full
-    sums, output_sums = _cpu.gradient_sums(
+    sums, output_sums = _room.get().gradient_sums(
         X,
         Z,
         coef,
+        kernel,
         root,
-        kernel.norm,
-        kernel.exponent,
-        kernel.bandwidth,
-        diagonal_sums,
-        center,
-        samples,
-        seed,
+        diagonal=diagonal_sums,
+        output_sums=center,
+        output_samples=samples,
+        seed=seed,
     )
     G: NDArray[np.float64] = sums / len(X)
     # On one BLAS thread, so that the bits do not depend on their number.

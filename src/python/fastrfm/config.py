@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Any
 
 from threadpoolctl import threadpool_info
@@ -31,7 +32,8 @@ def show_config() -> Config:
     -------
     config : Config
         A dict that prints as a table: version, isa_level (in use; FASTRFM_ISA forces one),
-        isa_levels_supported, isa_levels_compiled, openmp, threads, blas, cuda.
+        isa_levels_supported, isa_levels_compiled, openmp, threads, blas, cuda (this build's
+        runtime and GPU architectures; the driver and its devices), cupy.
 
     Notes
     -----
@@ -59,5 +61,38 @@ def show_config() -> Config:
         openmp=backend.has_openmp(),
         threads=backend.max_threads(),
         blas=blas,
-        cuda="not built",
+        cuda=_cuda(),
+        cupy=_cupy(),
     )
+
+
+def _cuda() -> str:
+    try:
+        build = backend.cuda_build()
+    except ImportError as error:
+        return f"built, but it does not load: {error}"
+    if build is None:
+        return "not built"
+    driver, devices = build.driver_version(), build.device_count()
+    return (
+        f"{_version_text(build.runtime_version())} for {build.architectures}, "
+        + (f"driver {_version_text(driver)}, " if driver else "no driver, ")
+        + ("1 device" if devices == 1 else f"{devices} devices")
+    )
+
+
+def _version_text(version: int) -> str:
+    """CUDA counts 1000 major + 10 minor."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _cupy() -> str:
+    # The import itself takes a second, and the name of the distribution says for which CUDA it is.
+    # More than one of them in an environment spoil each other: all are told.
+    found = []
+    for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy"):
+        try:
+            found.append(f"{importlib.metadata.version(name)} ({name})")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found) or "not installed"
