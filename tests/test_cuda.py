@@ -180,6 +180,48 @@ def test_each_tile_of_rows_mixes_its_outputs_anew(cuda: Backend, dtype: type, sa
         assert (whole[:, tile] != whole[:, tile + 1]).any(axis=1).sum() > 8
 
 
+def mixed(coef: Array, samples: int, seed: int, tile: int) -> Array:
+    """Return the coefficients of a tile of rows, with the signs of src/cpp/common/signs.hpp."""
+
+    def scramble(x: Array) -> Array:
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+    count = coef.shape[1] * samples
+    counters = np.arange(tile * count, (tile + 1) * count, dtype=np.uint64)
+    stream = scramble(np.array([seed], np.uint64))
+    hashes = scramble(stream + (counters + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    signs = np.where(hashes >> np.uint64(63), 1.0, -1.0).reshape(coef.shape[1], samples)
+    return np.asarray(coef @ (signs / np.sqrt(samples)))
+
+
+def test_mixtures_of_more_tiles_than_are_kept(cuda: Backend) -> None:
+    """16 MiB of mixed coefficients are 16 tiles here, and there are 18."""
+    n, m, c, samples, seed = 2300, 4200, 61, 60, 5
+    rng = np.random.default_rng(0)
+    X, Z = (rng.standard_normal((rows, 5)).astype(np.float32) for rows in (n, m))
+    coef = coefficients(rng, m, c, np.float32)
+    kernel = Kernel(bandwidth=3.0)
+    sums, _ = cuda.open_room().gradient_sums(
+        X,
+        Z,
+        coef,
+        kernel,
+        None,
+        diagonal=False,
+        output_sums=False,
+        output_samples=samples,
+        seed=seed,
+    )
+    expected = np.zeros((5, 5))
+    for tile, first in enumerate(range(0, n, 128)):
+        rows = X[first : first + 128].astype(np.float64)
+        own = mixed(coef.astype(np.float64), samples, seed, tile)
+        expected += len(rows) * fastrfm.agop(rows, Z, own, bandwidth=3.0)
+    np.testing.assert_allclose(sums, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("op", OPS)
 def test_the_same_bits_again(cuda: Backend, dtype: type, kernel: dict[str, float], op: str) -> None:
     rng = np.random.default_rng(0)
@@ -260,6 +302,25 @@ def test_nothing_of_the_size_of_k_is_stored() -> None:
         with running_on(Cuda(emulator(), memory)):
             function(X, centres, coef)
         assert 0 < memory.bytes < size / 10
+
+
+@pytest.mark.slow
+@pytest.mark.emulated
+def test_chunks_of_rows_work_in_the_same_memory() -> None:
+    """One chunk and three: more memory for the points alone."""
+    d, m, c = 300, 8, 20
+    rng = np.random.default_rng(0)
+    Z, coef = rng.standard_normal((m, d)).astype(np.float32), coefficients(rng, m, c, np.float32)
+    used = []
+    for n in (2700, 5500):
+        memory = Counted()
+        X = rng.standard_normal((n, d)).astype(np.float32)
+        Cuda(emulator(), memory).gradient_sums(
+            X, Z, coef, Kernel(), None, diagonal=False, output_sums=False, output_samples=0, seed=0
+        )
+        used.append(memory.bytes)
+    points = (5500 - 2700 + 128) * (d * 2 * 4 + 16)  # coordinates and rests, sizes
+    assert 0 < used[1] - used[0] < points + (8 << 20)
 
 
 @pytest.mark.emulated

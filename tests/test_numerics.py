@@ -195,3 +195,19 @@ def test_extreme_bandwidths_never_make_a_nan(
         assert np.isfinite(call(backend, op, X, X, coef, **options)).all()
     K = backend.kernel_matrix(X, **options)
     assert np.abs(K - oracle.kernel_matrix(X, **options)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("op", OPS[:2])
+def test_sizes_beyond_the_largest_number_make_no_nan(backend: Backend, op: str) -> None:
+    """A far row under a huge metric has no size in float32; beside it centres are padded."""
+    rng = np.random.default_rng(0)
+    X, Z = rng.standard_normal((40, 3)), rng.standard_normal((30, 3))
+    X[0, 0] = 1e14
+    metric = np.array([[1e60, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    coef = coefficients(rng, 30, 2, np.float32)
+    for M in (metric, np.array([1e60, 1.0, 1.0]), None):
+        for dtype in (np.float32, np.float64):
+            result = call(
+                backend, op, X.astype(dtype), Z.astype(dtype), coef.astype(dtype), metric=M
+            )
+            assert np.isfinite(result).all()

@@ -23,6 +23,24 @@ struct Device {
   }
 };
 
+// Device memory that an op takes once and uses for one chunk of rows after the other: what it
+// allocates lives until it ends.
+template <class T>
+class Reusable {
+ public:
+  T* get(std::int64_t count, const Device& device) {
+    if (count > count_) {
+      at_ = device.array<T>(count);
+      count_ = count;
+    }
+    return at_;
+  }
+
+ private:
+  T* at_ = nullptr;
+  std::int64_t count_ = 0;
+};
+
 // A CUDA call failed; what() names the op, the call and CUDA's own words.
 class Error : public std::runtime_error {
  public:

@@ -68,8 +68,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   for (std::int64_t j0 = begin; j0 < end; j0 += kCentres) {
     const bool any = make_weights<F, O>(pass, at.i0, j0, stages.points, weights);
     if (any) add_marked<F>(pass, at, j0, weights);
-    const auto put = [&](int stage, std::int64_t j) {
-      const Pack<T> pack = z != nullptr ? load(z + j) : Pack<T>{};
+    const auto fetch = [&](std::int64_t j) { return z != nullptr ? load(z + j) : Pack<T>{}; };
+    const auto put = [&](int stage, const Pack<T>& pack) {
 #pragma unroll
       for (int e = 0; e < width; ++e) stages.columns.z[stage][first + e][column] = pack.at[e];
     };
@@ -79,13 +79,15 @@ __global__ void __launch_bounds__(kThreads, 1)
       stages.columns.coef[l][c] =
           l0 + l < sums.outputs ? at.coef[(l0 + l) * sums.z.stride + j0 + c] : T(0);
     }
-    put(0, j0 + first);
+    put(0, fetch(j0 + first));
     __syncthreads();
 #pragma unroll 1
     for (int j = 0; j < kCentres; j += step) {
       const int stage = j / step % 2;
-      if (j + step < kCentres) put(1 - stage, j0 + j + step + first);
-#pragma unroll 2
+      const bool more = j + step < kCentres;
+      Pack<T> next{};
+      if (more) next = fetch(j0 + j + step + first);
+#pragma unroll 1
       for (int e = 0; e < step; ++e) {
         T omega[per];
         T own[each];
@@ -102,6 +104,7 @@ __global__ void __launch_bounds__(kThreads, 1)
             totals[1][r][c] = fma(coef1, term, totals[1][r][c]);
           }
       }
+      if (more) put(1 - stage, next);
       __syncthreads();
     }
   }

@@ -7,7 +7,7 @@ namespace fastrfm::cuda {
 namespace {
 
 // Mixed coefficients of a chunk's row tiles stay below this.
-constexpr std::int64_t kMixedBytes = 64 << 20;
+constexpr std::int64_t kMixedBytes = 16 << 20;
 
 // out[tile][sample][centre] = sum_l coef[l][centre] sign / sqrt(samples), signs drawn anew for each
 // tile of points: see src/cpp/common/signs.hpp. Tiles count from the first row of all.
@@ -88,26 +88,29 @@ void gradient_sums(const GradientSumsArgs<T>& args, const Device& device) {
         kMixedBytes / (pass.coef_tile_stride * static_cast<std::int64_t>(sizeof(T)));
     most_rows = std::min(most_rows, side * std::max<std::int64_t>(1, tiles));
   }
-  T* mixtures = nullptr;
-  T* g = nullptr;
+  Reusable<T> mixed_room;
+  Reusable<T> gradient_room;
+  Reusable<double> partial;
   for_each_chunk(
       pass, most_rows, device,
       [&](WeightedSums<T>& chunk) {
         if (!mixed) return;
         const std::int64_t tiles = ceil_div(chunk.rows, side);
         const std::int64_t first = chunk.first_row / side;
-        if (mixtures == nullptr) mixtures = device.array<T>(tiles * chunk.coef_tile_stride);
+        T* mixtures = mixed_room.get(tiles * chunk.coef_tile_stride, device);
         const std::int64_t blocks = ceil_div(stride, kThreads);
         launch(what, mix_kernel<T>, tiles * c * blocks, device, coef, stride, args.outputs, c,
                sign_stream(args.seed), first, blocks, mixtures);
         chunk.coef = mixtures;
+        chunk.coef_tile = first;
       },
       [&](const WeightedSums<T>& chunk) {
-        if (g == nullptr) g = device.array<T>(chunk.rows * c * depth);
+        T* g = gradient_room.get(chunk.rows * c * depth, device);
         finish_gradients(chunk, false, g, device);
-        if (!args.diagonal) add_outer_products(g, chunk.rows * c, depth, args.sums, device);
+        if (!args.diagonal)
+          add_outer_products(g, chunk.rows * c, depth, args.sums, partial, device);
         if (args.diagonal || args.output_sums != nullptr)
-          add_column_sums(g, chunk.rows, c * depth, args.output_sums, squares, device);
+          add_column_sums(g, chunk.rows, c * depth, args.output_sums, squares, partial, device);
       });
   const std::int64_t count = args.diagonal ? depth : entries;
   launch(what, scale_sums_kernel<T>, ceil_div(count, kThreads), device, pass.metric, args.diagonal,

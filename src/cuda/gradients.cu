@@ -53,7 +53,7 @@ void gradients(const GradientArgs<T>& args, const Device& device) {
   WeightedSums<T> pass = gradient_pass<T>(args, c, device);
   pass.coef = pack_columns<T>(args.coef, args.z.rows, c, pass.z.stride, device);
   const bool full = args.root.kind == Root::Kind::full;
-  T* packed = nullptr;
+  Reusable<T> room;
   for_each_chunk(
       pass, pass.x.stride, device, [](const WeightedSums<T>&) {},
       [&](const WeightedSums<T>& chunk) {
@@ -63,7 +63,7 @@ void gradients(const GradientArgs<T>& args, const Device& device) {
           finish_gradients(chunk, true, out, device);
           return;
         }
-        if (packed == nullptr) packed = device.array<T>(lines * chunk.metric.depth);
+        T* packed = room.get(lines * chunk.metric.depth, device);
         finish_gradients(chunk, false, packed, device);
         const std::int64_t blocks = ceil_div(lines, kTile);
         launch("gradients", to_input_space_kernel<T>, blocks * ceil_div(args.x.features, kTile),

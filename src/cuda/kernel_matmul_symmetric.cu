@@ -48,9 +48,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   __shared__ WeightStages<T> stages;
   __shared__ T of_share[shares][side];
 
-  const std::int64_t tile = blockIdx.x % pass.tiles;
-  const std::int64_t part = blockIdx.x / pass.tiles % kParts<T>;
-  const std::int64_t slot = blockIdx.x / pass.tiles / kParts<T>;
+  // Parts and diagonals run fastest: neighbouring blocks then read the same points, from L2.
+  const std::int64_t part = blockIdx.x % kParts<T>;
+  const std::int64_t slot = blockIdx.x / kParts<T> % pass.diagonals;
+  const std::int64_t tile = blockIdx.x / kParts<T> / pass.diagonals;
   const std::int64_t s = pass.diagonal + slot;
   if (!has_pair(pass.tiles, s, tile)) return;
   const std::int64_t i0 = tile * side;
@@ -121,6 +122,7 @@ __global__ void add_slots_kernel(const __grid_constant__ SymmetricPass<T> pass, 
   const std::int64_t e = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (e >= pass.outputs * stride) return;
   const std::int64_t i = e % stride;
+  if (i >= pass.x.count) return;
   const std::int64_t tile = i / Shape<T>::side;
   const std::int64_t all = pass.outputs * stride;
   double sum = totals[e];
@@ -133,7 +135,7 @@ __global__ void add_slots_kernel(const __grid_constant__ SymmetricPass<T> pass, 
       sum += static_cast<double>(pass.column_sums[slot * all + e]);
   }
   totals[e] = sum;
-  if (out != nullptr && i < pass.x.count) out[i * pass.outputs + e / stride] = static_cast<T>(sum);
+  if (out != nullptr) out[i * pass.outputs + e / stride] = static_cast<T>(sum);
 }
 
 template <class T>

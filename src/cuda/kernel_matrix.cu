@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   store_rows(values, pass.out, i0, pass.x.count, j0, pass.z.count);
   if (distrust.any)
     repair<F, false, per, per>(pass.metric, pass.x, i0, pass.z, j0, distrust,
-                               Stored<T>{pass.out + i0 * pass.z.count + j0, pass.z.count, 1});
+                               Stored<T>{pass.out + i0 * pass.z.count + j0, pass.z.count});
 }
 
 template <class T, Form F, bool Mirror>
@@ -144,11 +144,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
     if constexpr (Mirror) store_columns(values, pass.out, i0, j0, n);
   }
   if (!distrust.any) return;
+  T* at = pass.out + i0 * n + j0;
+  T* mirror = diagonal ? at : pass.out + j0 * n + i0;
   repair<F, false, per, per>(pass.metric, pass.x, i0, pass.x, j0, distrust,
-                             Stored<T>{pass.out + i0 * n + j0, n, 1, diagonal});
-  if (Mirror && !diagonal)
-    repair<F, false, per, per>(pass.metric, pass.x, i0, pass.x, j0, distrust,
-                               Stored<T>{pass.out + j0 * n + i0, 1, n});
+                             Stored<T>{at, n, Mirror || diagonal ? mirror : nullptr, diagonal});
 }
 
 template <class T, Form F>
@@ -167,8 +166,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
       tile_values<F, true>(metric, x, chunk.row0 + i0, z, chunk.column0 + j0, stages, values);
   store_rows(values, chunk.weights, i0, chunk.rows, j0, chunk.columns);
   if (distrust.any)
-    repair<F, true, per, per>(metric, x, chunk.row0 + i0, z, chunk.column0 + j0, distrust,
-                              Stored<T>{chunk.weights + i0 * chunk.columns + j0, chunk.columns, 1});
+    repair<F, true, per, per>(
+        metric, x, chunk.row0 + i0, z, chunk.column0 + j0, distrust,
+        Stored<T>{chunk.weights + i0 * chunk.columns + j0, chunk.columns, nullptr, false, true});
   const int any = __syncthreads_or(distrust.any ? 1 : 0);
   if (threadIdx.x == 0) chunk.flags[blockIdx.x] = any;
 }

@@ -6,7 +6,7 @@
 namespace fastrfm::cuda {
 
 template <class T, Form F, int C>
-__global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
+__global__ void __launch_bounds__(kThreads, (C > 4 && sizeof(T) == 8) ? 1 : kBlocksEach<F>)
     narrow_kernel(const __grid_constant__ SumsPass<T> pass) {
   constexpr int side = Shape<T>::side;
   constexpr int width = Shape<T>::width;

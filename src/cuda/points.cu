@@ -1,15 +1,12 @@
 #include "points.hpp"
 
+#include "../cpp/common/far_points.hpp"
 #include "../cpp/common/laplace.hpp"
 #include "primitives.cuh"
 
 namespace fastrfm::cuda {
 namespace {
 
-// As in src/cpp/tile/transform.cpp.
-constexpr std::int64_t kCentralRows = 256;
-template <class T>
-constexpr double kFarthest = sizeof(T) == 4 ? 1e15 : 1e140;
 constexpr double kMost = 1.7976931348623157e308;
 
 // Coordinates that one thread transforms: a 32-byte sector of float32 input.

@@ -182,13 +182,13 @@ void finish_gradients(const WeightedSums<T>& pass, bool scaled, T* out, const De
 
 template <class T>
 void add_outer_products(const T* g, std::int64_t rows, int width, double* sums,
-                        const Device& device) {
+                        Reusable<double>& room, const Device& device) {
   const std::int64_t entries = static_cast<std::int64_t>(width) * width;
   const auto tiles = static_cast<int>(ceil_div(width, kEntries));
   const std::int64_t parts =
       partial_sums(rows, kRowsInT, entries * static_cast<std::int64_t>(sizeof(double)));
   const std::int64_t rows_each = round_up(ceil_div(rows, parts), kRows);
-  auto* partial = device.array<double>(parts * entries);
+  double* partial = room.get(parts * entries, device);
   launch("outer products", outer_products_kernel<T>,
          parts * (static_cast<std::int64_t>(tiles) * (tiles + 1) / 2), device, g, rows, rows_each,
          width, tiles, partial);
@@ -198,11 +198,11 @@ void add_outer_products(const T* g, std::int64_t rows, int width, double* sums,
 
 template <class T>
 void add_column_sums(const T* g, std::int64_t rows, std::int64_t columns, double* plain,
-                     double* squares, const Device& device) {
+                     double* squares, Reusable<double>& room, const Device& device) {
   const std::int64_t blocks = ceil_div(columns, kThreads);
   const std::int64_t parts =
       partial_sums(rows, kRowsInT, 2 * columns * static_cast<std::int64_t>(sizeof(double)));
-  auto* partial = device.array<double>(2 * parts * columns);
+  double* partial = room.get(2 * parts * columns, device);
   launch("column sums", column_sums_kernel<T>, parts * blocks, device, g, rows,
          ceil_div(rows, parts), columns, blocks, partial);
   launch("column sums", add_columns_kernel, blocks, device, partial, parts, columns, plain,
@@ -212,9 +212,10 @@ void add_column_sums(const T* g, std::int64_t rows, std::int64_t columns, double
 #define FASTRFM_INSTANTIATE(T)                                                                    \
   template void add_parts(const T*, std::int64_t, std::int64_t, std::int64_t, T*, const Device&); \
   template void finish_gradients(const WeightedSums<T>&, bool, T*, const Device&);                \
-  template void add_outer_products(const T*, std::int64_t, int, double*, const Device&);          \
+  template void add_outer_products(const T*, std::int64_t, int, double*, Reusable<double>&,       \
+                                   const Device&);                                                \
   template void add_column_sums(const T*, std::int64_t, std::int64_t, double*, double*,           \
-                                const Device&);
+                                Reusable<double>&, const Device&);
 FASTRFM_INSTANTIATE(float)
 FASTRFM_INSTANTIATE(double)
 #undef FASTRFM_INSTANTIATE

@@ -18,15 +18,17 @@ void add_parts(const T* in, std::int64_t parts, std::int64_t stride, std::int64_
 template <class T>
 void finish_gradients(const WeightedSums<T>& pass, bool scaled, T* out, const Device& device);
 
+// In these two `partial` is room for partial sums.
+//
 // sums[a * width + b] += sum over rows of g[row * width + a] g[row * width + b] for a <= b.
 template <class T>
 void add_outer_products(const T* g, std::int64_t rows, int width, double* sums,
-                        const Device& device);
+                        Reusable<double>& partial, const Device& device);
 
 // Of rows of `columns` numbers: plain[q] += their sums and squares[q] += the sums of their squares,
 // each unless null.
 template <class T>
 void add_column_sums(const T* g, std::int64_t rows, std::int64_t columns, double* plain,
-                     double* squares, const Device& device);
+                     double* squares, Reusable<double>& partial, const Device& device);
 
 }  // namespace fastrfm::cuda

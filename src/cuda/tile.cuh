@@ -136,13 +136,11 @@ __device__ __forceinline__ void tile_sums(const Metric<T>& metric, const PackedP
   copy_stage(x, i0, z, j0, 0, metric.depth, 0, stages);
   for (int k0 = 0; k0 < metric.depth; k0 += step) {
     const int stage = k0 / step % 2;
-    if (k0 + step < metric.depth) {
-      copy_stage(x, i0, z, j0, k0 + step, metric.depth, 1 - stage, stages);
-      wait_copies<1>();
-    } else {
-      wait_copies<0>();
-    }
+    wait_copies<0>();
+    // Behind this barrier all copies of the stage are there, and all threads are done with the other.
     __syncthreads();
+    if (k0 + step < metric.depth)
+      copy_stage(x, i0, z, j0, k0 + step, metric.depth, 1 - stage, stages);
     if (k0 + step <= metric.depth) {
 #pragma unroll
       for (int k = 0; k < step; ++k)
@@ -151,8 +149,8 @@ __device__ __forceinline__ void tile_sums(const Metric<T>& metric, const PackedP
       for (int k = 0; k0 + k < metric.depth; ++k)
         add_coordinate<F>(metric, stages.x[stage][k], stages.z[stage][k], k0 + k, sums);
     }
-    __syncthreads();
   }
+  __syncthreads();
 }
 
 // The difference of two rows in packed coordinate k, in double from the rows as given.
@@ -199,6 +197,7 @@ struct Distrust {
   bool any;
   T trust;
   T touching;
+  T enough;  // with S above this every pair of the thread may be trusted
 };
 
 // S of a pair that the tile's S may not be trusted for, as finish_repaired on the CPU; false if it may.
@@ -234,17 +233,34 @@ __device__ bool repaired_pair(const Metric<T>& metric, const PackedPoints<T>& x,
   return true;
 }
 
+// Bounds between which S has a root, an inverse and a quotient: so little that K is 1, and so much that
+// it is zero.
+template <class T>
+inline constexpr T kLeast = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
+template <class T>
+inline constexpr T kMostS = sizeof(T) == 4 ? T(1e30) : T(1e290);
+
 // K, or omega if `Weights`, from S. S of a pair that is not repaired yet may be anything.
 template <bool Weights, Radial R, class T>
 __device__ __forceinline__ T pair_value(T s, const Law<T>& law) {
+  const T bounded = min(max(s, kLeast<T>), kMostS<T>);
   if constexpr (Weights) {
-    const T omega = gradient_weight<R, true>(s, law.radial_power, law.decay, law.cusp);
+    const T omega = gradient_weight<R, true>(bounded, law.radial_power, law.decay, law.cusp);
     return zero_unless_above(s, law.cusp, omega);
   } else {
-    // So little that K is 1 to the last bit, but not zero, of which there is no inverse root.
-    constexpr T least = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
-    return kernel_value<R, true>(R == Radial::square_root ? max(s, least) : s, law.radial_power,
-                                 law.decay);
+    return kernel_value<R, true>(bounded, law.radial_power, law.decay);
+  }
+}
+
+template <bool Weights, class T>
+__device__ T pair_value(T s, const Law<T>& law) {
+  switch (law.radial) {
+    case Radial::identity:
+      return pair_value<Weights, Radial::identity>(s, law);
+    case Radial::square_root:
+      return pair_value<Weights, Radial::square_root>(s, law);
+    default:
+      return pair_value<Weights, Radial::power>(s, law);
   }
 }
 
@@ -288,7 +304,8 @@ __device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
   // Nearly always the smallest S answers for all pairs of the thread, held against the largest size.
   const T touching = law.touching_within(largest);
   const T trust = F == Form::product ? law.near(largest) : touching;
-  const Distrust<T> distrust{!(least > trust * largest), trust, touching};
+  const T enough = trust * largest;
+  const Distrust<T> distrust{!(least > enough), trust, touching, enough};
   // The question is asked once a row: asked once a tile, it would have all pairs of a thread meet
   // behind it, in registers that there are not.
 #pragma unroll
@@ -307,23 +324,31 @@ __device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
   return distrust;
 }
 
-// Where a tile's values were stored, i and j from the tile's corner. On the diagonal of a symmetric K
-// (`mirrored`) only the lower half is repaired, twice.
+// Where a tile's values were stored in K, i and j from the tile's corner. A symmetric K has each of
+// them again in its mirror image; on its diagonal, which is its own, only the lower half was stored.
 template <class T>
 struct Stored {
   T* at;
-  std::int64_t row_stride;
-  std::int64_t column_stride;
-  bool mirrored = false;
+  std::int64_t length;  // of K's rows
+  T* mirror = nullptr;
+  bool diagonal = false;
+  bool padded = false;  // there is room for pairs beyond the last point, which become zero
 
-  __device__ __forceinline__ T& operator()(int i, int j) const {
-    return at[i * row_stride + j * column_stride];
+  __device__ __forceinline__ bool skips(int i, int j) const { return diagonal && i < j; }
+  __device__ __forceinline__ T get(int i, int j) const { return at[i * length + j]; }
+  __device__ __forceinline__ void put(int i, int j, T value) const {
+    at[i * length + j] = value;
+    if (mirror != nullptr) mirror[j * length + i] = value;
+  }
+  __device__ __forceinline__ void put_beyond(int i, int j) const {
+    if (padded) at[i * length + j] = T(0);
   }
 };
 
 // Overwrites the values of a thread's pairs that are not to be trusted; gradient weights are marked
-// (primitives.cuh). Which pairs these are is asked again here, from their differences: to carry an
-// answer for each pair would cost every tile registers. Called, not inlined, for the same reason.
+// (primitives.cuh). Which pairs these are is asked again here: to carry an answer for each pair would
+// cost every tile registers. Called, not inlined, for the same reason. K and omega fall with S, so
+// nearly all pairs are let go for the value that they have; the others are asked by their differences.
 template <Form F, bool Weights, int TM, int TN, class T, class Place>
 __device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<T>& x,
                                     std::int64_t i0, const PackedPoints<T>& z, std::int64_t j0,
@@ -331,29 +356,30 @@ __device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<
   const Law<T>& law = metric.law;
   const int ty = static_cast<int>(threadIdx.x) / kSide;
   const int tx = static_cast<int>(threadIdx.x) % kSide;
+  // Values below are of an S above `enough` by more than any rounding.
+  const T far_value = pair_value<Weights>(distrust.enough * T(1.01), law);
 #pragma unroll 1
   for (int pair = 0; pair < TM * TN; ++pair) {
     const int i = place<T>(ty, pair / TN);
     const int j = place<T>(tx, pair % TN);
-    if (i0 + i >= x.count || j0 + j >= z.count || (stored.mirrored && i < j)) continue;
+    if (i0 + i >= x.count || j0 + j >= z.count) {
+      stored.put_beyond(i, j);
+      continue;
+    }
+    if (stored.skips(i, j)) continue;
+    // An omega of zero may be one of the cusp.
+    const T old = stored.get(i, j);
+    if (old < far_value && (!Weights || old > T(0))) continue;
     bool exact = false;
     T s = T(0);
     if (!repaired_pair<F, Weights>(metric, x, i0 + i, z, j0 + j, distrust, s, exact)) continue;
-    T value = T(0);
-    switch (law.radial) {
-      case Radial::identity:
-        value = pair_value<Weights, Radial::identity>(s, law);
-        break;
-      case Radial::square_root:
-        value = pair_value<Weights, Radial::square_root>(s, law);
-        break;
-      default:
-        value = pair_value<Weights, Radial::power>(s, law);
-    }
-    if constexpr (Weights)
+    T value = pair_value<Weights>(s, law);
+    if constexpr (Weights) {
       if (F == Form::product || exact) value = marked(value, exact);
-    stored(i, j) = value;
-    if (stored.mirrored) stored(j, i) = value;
+    } else {
+      if (s <= kLeast<T>) value = T(1);  // the exponential of a GPU might be off by its last bit
+    }
+    stored.put(i, j, value);
   }
 }
 

@@ -24,11 +24,12 @@ struct Slab {
 template <class T>
 struct SumsPass {
   WeightedSums<T> sums;
-  std::int64_t tiles;     // of rows
-  std::int64_t slabs;     // of columns
-  std::int64_t begin;     // centres of this launch
-  std::int64_t end;       // a multiple of kCentres
-  std::int64_t per_part;  // a multiple of kCentres
+  std::int64_t tiles;      // of rows, in this launch
+  std::int64_t part_rows;  // of a part of `sums`
+  std::int64_t slabs;      // of columns
+  std::int64_t begin;      // centres of this launch
+  std::int64_t end;        // a multiple of kCentres
+  std::int64_t per_part;   // a multiple of kCentres
   int per_output;
   WeightChunk<T> chunk;  // Origin::chunk; its rows are centres, its columns points
 };
@@ -48,20 +49,21 @@ struct Place {
     const std::int64_t row = tile * Shape<T>::side;
     const std::int64_t columns = pass.sums.outputs * pass.per_output;
     i0 = pass.sums.first_row + row;
-    coef = pass.sums.coef + i0 / Shape<T>::side * pass.sums.coef_tile_stride;
-    sums = pass.sums.sums + (part * pass.tiles * Shape<T>::side + row) * columns;
+    coef =
+        pass.sums.coef + (i0 / Shape<T>::side - pass.sums.coef_tile) * pass.sums.coef_tile_stride;
+    sums = pass.sums.sums + (part * pass.part_rows + row) * columns;
   }
 };
 
 // A line a centre. Threads store a few neighbouring points of 16 centres each at a time, and all lines
 // begin at the same bank: so 16-byte pieces of a line change places by the line's number (swizzle),
-// which spreads those stores over four times the banks and leaves reads along a line what they were.
+// which spreads those stores over all banks and leaves reads along a line what they were.
 template <class T>
 struct alignas(16) WeightTile {
   T lines[kCentres][Shape<T>::side];
 
   static __device__ __forceinline__ int swizzle(int centre) {
-    return centre / Shape<T>::width % 4 * (2 * Shape<T>::width);
+    return centre / Shape<T>::width % 8 * Shape<T>::width;
   }
   __device__ __forceinline__ T& of(int centre, int point) {
     return lines[centre][point ^ swizzle(centre)];
@@ -73,12 +75,16 @@ struct alignas(16) WeightTile {
   }
 };
 
-// Where `repair` finds the tile's values.
+// Where `repair` finds the tile's values. Pairs with a centre beyond the last become zero: where a
+// point is so far that its size is infinite they are no numbers, and times a coefficient of zero too.
 template <class T>
 struct StoredWeights {
   WeightTile<T>& tile;
-  static constexpr bool mirrored = false;
-  __device__ __forceinline__ T& operator()(int i, int j) const { return tile.of(j, i); }
+
+  __device__ __forceinline__ bool skips(int, int) const { return false; }
+  __device__ __forceinline__ T get(int i, int j) const { return tile.of(j, i); }
+  __device__ __forceinline__ void put(int i, int j, T value) const { tile.of(j, i) = value; }
+  __device__ __forceinline__ void put_beyond(int i, int j) const { put(i, j, T(0)); }
 };
 
 template <class T>

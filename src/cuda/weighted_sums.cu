@@ -9,8 +9,8 @@
 namespace fastrfm::cuda {
 namespace {
 
-// So few outputs of K V are summed by threads of their own.
-constexpr int kNarrow = 4;
+// So few outputs of K V are summed by threads of their own: a product makes 128 columns of them.
+constexpr int kNarrow = 16;
 constexpr int kBlocksWanted = 512;
 constexpr std::int64_t kMostParts = 16;
 // One register sums at most so many centres: beyond, rounding would show.
@@ -26,6 +26,8 @@ void launch_origin(Origin origin, const SumsPass<T>& pass, std::int64_t blocks,
   constexpr const char* what = "weighted sums";
   if (origin == Origin::kernel && pass.sums.outputs == 1)
     launch(what, narrow_kernel<T, F, 1>, blocks, device, pass);
+  else if (origin == Origin::kernel && pass.sums.outputs <= kNarrow / 4)
+    launch(what, narrow_kernel<T, F, kNarrow / 4>, blocks, device, pass);
   else if (origin == Origin::kernel && pass.sums.outputs <= kNarrow)
     launch(what, narrow_kernel<T, F, kNarrow>, blocks, device, pass);
   else if (origin == Origin::kernel)
@@ -74,11 +76,13 @@ std::int64_t tile_rows() {
 }
 
 template <class T>
-std::int64_t parts_for(const WeightedSums<T>& pass) {
+std::int64_t parts_for(const WeightedSums<T>& pass, std::int64_t rows) {
   const std::int64_t slabs = slabs_of(pass);
-  if (pass.weighing == Weighing::gradient && slabs > kSlabsFused) return 1;
-  const std::int64_t blocks = ceil_div(pass.x.count, Shape<T>::side) * slabs;
-  const std::int64_t wanted = ceil_div(kBlocksWanted, blocks);
+  const bool fused = pass.weighing == Weighing::kernel || slabs <= kSlabsFused;
+  const std::int64_t at_once = std::min(rows, pass.x.count);
+  const std::int64_t tiles =
+      ceil_div(fused ? at_once : std::min(at_once, kChunkSide), Shape<T>::side);
+  const std::int64_t wanted = ceil_div(kBlocksWanted, tiles * slabs);
   const std::int64_t possible = ceil_div(pass.z.count, 4 * kCentres);
   return std::clamp<std::int64_t>(std::min(wanted, possible), 1, kMostParts);
 }
@@ -92,10 +96,11 @@ std::int64_t rows_per_chunk(const WeightedSums<T>& pass, std::int64_t bytes) {
 }
 
 template <class T>
-void launch_weighted_sums(const WeightedSums<T>& sums, const Device& device) {
+void launch_weighted_sums(const WeightedSums<T>& sums, WeightRoom<T>& room, const Device& device) {
   constexpr std::int64_t side = Shape<T>::side;
-  SumsPass<T> pass{sums, ceil_div(sums.rows, side), slabs_of(sums), 0, 0, 0, sums.per_output(), {}};
-  const std::int64_t padded_rows = pass.tiles * side;
+  const std::int64_t tiles = ceil_div(sums.rows, side);
+  const std::int64_t padded_rows = tiles * side;
+  SumsPass<T> pass{sums, tiles, padded_rows, slabs_of(sums), 0, 0, 0, sums.per_output(), {}};
   check(cudaMemsetAsync(
             sums.sums, 0,
             static_cast<std::size_t>(sums.parts * padded_rows * sums.columns()) * sizeof(T),
@@ -113,34 +118,31 @@ void launch_weighted_sums(const WeightedSums<T>& sums, const Device& device) {
     }
     return;
   }
-  const std::int64_t height = sums.z.stride < kChunkSide ? sums.z.stride : kChunkSide;
-  const std::int64_t width = padded_rows < kChunkSide ? padded_rows : kChunkSide;
-  auto* weights = device.array<T>(height * width);
-  auto* flags = device.array<int>(height / side * (width / side));
+  const std::int64_t height = std::min(sums.z.stride, kChunkSide);
+  const std::int64_t width = std::min(padded_rows, kChunkSide);
+  T* weights = room.weights.get(height * width, device);
+  int* flags = room.flags.get(height / side * (width / side), device);
   for (std::int64_t i = 0; i < padded_rows; i += width) {
-    SumsPass<T> part = pass;
-    const std::int64_t rows = padded_rows - i < width ? padded_rows - i : width;
-    part.tiles = rows / side;
-    part.sums.first_row = sums.first_row + i;
-    part.sums.sums = sums.sums + i * sums.columns();
-    part.sums.parts = 1;
-    for (std::int64_t j = 0; j < sums.z.stride; j += height) {
-      const std::int64_t centres_here = sums.z.stride - j < height ? sums.z.stride - j : height;
-      part.chunk = {weights, flags, j, centres_here, sums.first_row + i, rows};
-      launch_weight_chunk(sums.metric, sums.z, sums.x, part.chunk, device);
-      part.begin = j;
-      part.end = j + centres_here;
-      part.per_part = centres_here;
-      launch_form(Origin::chunk, part, device);
+    const std::int64_t rows = std::min(width, padded_rows - i);
+    pass.tiles = rows / side;
+    pass.sums.first_row = sums.first_row + i;
+    pass.sums.sums = sums.sums + i * sums.columns();
+    for (pass.begin = 0; pass.begin < sums.z.stride; pass.begin += height) {
+      const std::int64_t centres_here = std::min(height, sums.z.stride - pass.begin);
+      pass.chunk = {weights, flags, pass.begin, centres_here, pass.sums.first_row, rows};
+      launch_weight_chunk(sums.metric, sums.z, sums.x, pass.chunk, device);
+      pass.end = pass.begin + centres_here;
+      pass.per_part = round_up(ceil_div(centres_here, sums.parts), kCentres);
+      launch_form(Origin::chunk, pass, device);
     }
   }
 }
 
 #define FASTRFM_INSTANTIATE(T)                                                \
   template std::int64_t tile_rows<T>();                                       \
-  template std::int64_t parts_for(const WeightedSums<T>&);                    \
+  template std::int64_t parts_for(const WeightedSums<T>&, std::int64_t);      \
   template std::int64_t rows_per_chunk(const WeightedSums<T>&, std::int64_t); \
-  template void launch_weighted_sums(const WeightedSums<T>&, const Device&);
+  template void launch_weighted_sums(const WeightedSums<T>&, WeightRoom<T>&, const Device&);
 FASTRFM_INSTANTIATE(float)
 FASTRFM_INSTANTIATE(double)
 #undef FASTRFM_INSTANTIATE

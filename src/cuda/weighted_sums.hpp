@@ -26,8 +26,10 @@ struct WeightedSums {
   PackedPoints<T> x, z;
   Weighing weighing;
   const T* coef;  // [output][centre], z.stride apart, zeros beyond the last centre
-  std::int64_t
-      coef_tile_stride;  // from one row tile's coefficients to the next one's; 0: all the same
+  // From one row tile's coefficients to the next one's, if each has its own (0: all the same), and
+  // the tile, counted from row 0, that those at `coef` are of.
+  std::int64_t coef_tile_stride;
+  std::int64_t coef_tile;
   std::int64_t outputs;
   std::int64_t first_row;  // of x; a multiple of a tile's side
   std::int64_t rows;       // from there; padded to a multiple of it in `sums`
@@ -43,9 +45,9 @@ struct WeightedSums {
   std::int64_t columns() const { return outputs * per_output(); }
 };
 
-// Parts that a pass should have; reads its points and columns.
+// Parts that a pass over so many rows at a time should have; reads its points and columns.
 template <class T>
-std::int64_t parts_for(const WeightedSums<T>& pass);
+std::int64_t parts_for(const WeightedSums<T>& pass, std::int64_t rows);
 
 // The rows of a chunk whose `sums` take about `bytes`, a multiple of a tile's side.
 template <class T>
@@ -55,9 +57,16 @@ std::int64_t rows_per_chunk(const WeightedSums<T>& pass, std::int64_t bytes);
 template <class T>
 std::int64_t tile_rows();
 
+// Room for a chunk of weights, should there be any.
+template <class T>
+struct WeightRoom {
+  Reusable<T> weights;
+  Reusable<int> flags;
+};
+
 // sums = the sums over all centres. Chooses between tiles of weights in shared memory alone and, for
 // so many columns that every tile would be computed too often, chunks of weights of 4096 x 4096.
 template <class T>
-void launch_weighted_sums(const WeightedSums<T>& pass, const Device& device);
+void launch_weighted_sums(const WeightedSums<T>& pass, WeightRoom<T>& room, const Device& device);
 
 }  // namespace fastrfm::cuda

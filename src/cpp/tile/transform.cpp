@@ -5,21 +5,10 @@
 #include <limits>
 #include <utility>
 
+#include "../common/far_points.hpp"
 #include "../common/laplace.hpp"
 
 namespace fastrfm {
-
-namespace {
-
-// Rows that the central point is taken from: its exact place does not matter.
-constexpr std::int64_t kCentralRows = 256;
-
-// Coordinates beyond this many bandwidths are drawn in, the row as a whole, so that their squares,
-// the sums of many of them and their products stay finite. Pairs that this could affect have a kernel of zero or are recomputed.
-template <class T>
-constexpr double kFarthest = sizeof(T) == 4 ? 1e15 : 1e140;
-
-}  // namespace
 
 std::vector<double> central_point(const Source& points) {
   const std::int64_t rows = std::min(points.rows, kCentralRows);
