@@ -197,9 +197,9 @@ def test_extreme_bandwidths_never_make_a_nan(
     assert np.abs(K - oracle.kernel_matrix(X, **options)).max() <= 1e-6
 
 
-@pytest.mark.parametrize("op", OPS[:2])
-def test_sizes_beyond_the_largest_number_make_no_nan(backend: Backend, op: str) -> None:
-    """A far row under a huge metric has no size in float32; beside it centres are padded."""
+@pytest.mark.parametrize("op", OPS)
+def test_sizes_beyond_the_largest_number(backend: Backend, op: str) -> None:
+    """A far row under a huge metric has no size in float32; padding beside it is not read."""
     rng = np.random.default_rng(0)
     X, Z = rng.standard_normal((40, 3)), rng.standard_normal((30, 3))
     X[0, 0] = 1e14
@@ -210,4 +210,5 @@ def test_sizes_beyond_the_largest_number_make_no_nan(backend: Backend, op: str) 
             result = call(
                 backend, op, X.astype(dtype), Z.astype(dtype), coef.astype(dtype), metric=M
             )
-            assert np.isfinite(result).all()
+            # Gradients grow with the root of the metric, beyond float32 too.
+            assert (M is not None and op in OPS[2:]) or np.isfinite(result).all()

@@ -253,6 +253,8 @@ void GradientTile<T>::add_touching(const Outputs& outputs, Scratch& scratch) con
   const auto p = static_cast<double>(law_.norm_power);
   for (const TouchingPair& pair : scratch.touching) {
     const std::int64_t i = scratch.tile.first + pair.panel * lanes_ + pair.lane;
+    // Padding, beside a point so far that it has no finite size to be held against.
+    if (i >= x_.rows || pair.centre >= z_.rows) continue;
     const double s =
         transform_.exact_pair(x_, i, z_, pair.centre, scratch.work, scratch.difference.data());
     const double omega = sign * weight(s);

@@ -20,6 +20,8 @@ struct Touch {
   // TileArgs::touch
   static T exact(void* context, int row, int lane) {
     auto& self = *static_cast<Touch*>(context);
+    // Padding, beside a point so far that it has no finite size to be held against.
+    if (self.first_x + row >= self.x.rows || self.first_z + lane >= self.z.rows) return T(0);
     return static_cast<T>(self.transform.exact_pair(self.x, self.first_x + row, self.z,
                                                     self.first_z + lane, self.work, nullptr));
   }
