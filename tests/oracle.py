@@ -159,10 +159,12 @@ def solve_ridge(
     bandwidth: float = 10.0,
     exponent: float = 1.0,
     norm: float = 2.0,
+    sample_weight: ArrayLike | None = None,
 ) -> Array:
-    """Return the dual coefficients (n, c) of ``(K + alpha I) coef = Y``."""
+    """Return the dual coefficients (n, c) of ``(K + alpha W^-1) coef = Y``."""
     K = kernel_matrix(X, metric=metric, bandwidth=bandwidth, exponent=exponent, norm=norm)
-    return np.linalg.solve(K + alpha * np.eye(len(K)), np.asarray(Y, dtype=np.float64))
+    weights = np.ones(len(K)) if sample_weight is None else np.asarray(sample_weight)
+    return np.linalg.solve(K + alpha * np.diag(1 / weights), np.asarray(Y, dtype=np.float64))
 
 
 def leave_one_out(
@@ -174,15 +176,21 @@ def leave_one_out(
     bandwidth: float = 10.0,
     exponent: float = 1.0,
     norm: float = 2.0,
+    sample_weight: ArrayLike | None = None,
 ) -> Array:
-    """Return ``y_i - f_{-i}(x_i)`` (n, c), each f fitted to all rows but the i-th."""
+    """Return ``y_i - f_{-i}(x_i)`` (n, c), each f fitted with 1 less of the i-th row's weight.
+
+    Fitted without the row, where it has no more than that.
+    """
     x, y = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
     options = {"metric": metric, "bandwidth": bandwidth, "exponent": exponent, "norm": norm}
     residuals = np.empty_like(y)
+    weights = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight)
     for i in range(len(x)):
-        others = np.arange(len(x)) != i
-        coef = solve_ridge(x[others], y[others], alpha=alpha, **options)
-        residuals[i] = y[i] - kernel_matmul(x[i : i + 1], x[others], coef, **options)[0]
+        left = weights - (np.arange(len(x)) == i)
+        kept = left > 0
+        coef = solve_ridge(x[kept], y[kept], alpha=alpha, sample_weight=left[kept], **options)
+        residuals[i] = y[i] - kernel_matmul(x[i : i + 1], x[kept], coef, **options)[0]
     return residuals
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,16 +19,19 @@ from scipy.linalg import get_lapack_funcs
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.ridge.weights import row_ridges, system_name
 
-__all__ = ["Factor", "cholesky_bytes", "factorise", "packing_bytes"]
+__all__ = ["Factor", "OnFailure", "cholesky_bytes", "factorise", "packing_bytes"]
+
+OnFailure = Literal["raise_alpha", "error"]
 
 Array = NDArray[Any]
 
 # SciPy's wrappers of the packed routines count n (n + 1) in 32 bits (1.17); a larger matrix is
 # factorised in full.
 MAX_PACKED_ROWS = 46_340
-# A failed factorisation raises alpha by decades up to this: the diagonal of K is 1, so a system
-# that still fails is not one of rounding.
+# A failed factorisation raises alpha by decades up to this (times the largest weight): the diagonal
+# of K is 1, so a system that still fails is not one of rounding.
 MAX_RAISED_ALPHA = 1.0
 # Lowest alpha tried after a failure, by itemsize: near the rounding of a diagonal of ones.
 _FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
@@ -125,9 +128,19 @@ def packing_bytes(n: int, d: int, dtype: DTypeLike) -> int:
 
 
 def factorise(
-    X: Array, kernel: Kernel, root: Root, alpha: float, dtype: DTypeLike
+    X: Array,
+    kernel: Kernel,
+    root: Root,
+    alpha: float,
+    dtype: DTypeLike,
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+    on_failure: OnFailure = "raise_alpha",
 ) -> tuple[Factor, float]:
     """Factorise ``K(X, X) + alpha I``; return the factor and the alpha that was used.
+
+    With weights, ``K(X, X) + alpha W^-1``. Where that is not numerically positive definite, alpha
+    is raised by decades, with a `RuntimeWarning`; with `on_failure` "error" it is not.
 
     Raises
     ------
@@ -136,20 +149,28 @@ def factorise(
     """
     asked = alpha
     dtype = np.dtype(dtype)
+    # The smallest ridge of a row is alpha over this.
+    heaviest = 1.0 if sample_weight is None else float(sample_weight.max())
+    name = system_name(sample_weight)
     while True:
-        factor = _try_factorise(X, kernel, root, alpha, dtype)
+        factor = _try_factorise(X, kernel, root, row_ridges(len(X), alpha, sample_weight, dtype))
         if factor is not None:
             break
-        raised = max(10 * alpha, _FIRST_RAISED_ALPHA[dtype.itemsize])
-        if raised > MAX_RAISED_ALPHA:
+        if on_failure == "error":
             raise np.linalg.LinAlgError(
-                f"K + alpha I is not positive definite in {dtype} with alpha from {asked:g} to "
+                f"{name} is not positive definite in {dtype} with alpha={alpha:g}; raise alpha, or "
+                "pass float64"
+            )
+        raised = max(10 * alpha, heaviest * _FIRST_RAISED_ALPHA[dtype.itemsize])
+        if raised > heaviest * MAX_RAISED_ALPHA:
+            raise np.linalg.LinAlgError(
+                f"{name} is not positive definite in {dtype} with alpha from {asked:g} to "
                 f"{alpha:g}; raise alpha, or pass float64"
             )
         alpha = raised
     if alpha != asked:
         warnings.warn(
-            f"K + alpha I is not positive definite in {dtype} with alpha={asked:g} (duplicated or "
+            f"{name} is not positive definite in {dtype} with alpha={asked:g} (duplicated or "
             f"nearly duplicated rows?); alpha={alpha:g} was used",
             RuntimeWarning,
             stacklevel=4,
@@ -157,23 +178,25 @@ def factorise(
     return factor, alpha
 
 
-def _try_factorise(
-    X: Array, kernel: Kernel, root: Root, alpha: float, dtype: np.dtype[Any]
-) -> Factor | None:
-    """Return the factor, or None if the matrix is not numerically positive definite."""
+def _try_factorise(X: Array, kernel: Kernel, root: Root, ridges: Array) -> Factor | None:
+    """Return the factor of ``K + diag(ridges)``, or None if that is not positive definite.
+
+    Numerically so, in the dtype of `ridges`.
+    """
     n = len(X)
-    ridge = dtype.type(alpha)
+    dtype = ridges.dtype
     if n <= MAX_PACKED_ROWS:
         packed = backend.packed_kernel_matrix(X, kernel, root)
-        for diagonal in _packed_diagonals(packed, n):
-            diagonal += ridge
+        first, second = _packed_diagonals(packed, n)
+        first += ridges[: len(first)]
+        second += ridges[len(first) :]
         (pftrf,) = get_lapack_funcs(("pftrf",), dtype=dtype)
         packed, info = pftrf(n, packed, transr="N", uplo="L", overwrite_a=1)
         failed = info > 0 or not all(np.isfinite(d).all() for d in _packed_diagonals(packed, n))
         _check(min(info, 0), "pftrf")
         return None if failed else PackedFactor(packed, n)
     K = backend.kernel_matrix(X, None, kernel, root)
-    K.reshape(-1)[:: n + 1] += ridge
+    K.reshape(-1)[:: n + 1] += ridges
     (potrf,) = get_lapack_funcs(("potrf",), dtype=dtype)
     # K is symmetric, so its transpose is the same matrix in the order that LAPACK wants.
     lower, info = potrf(K.T, lower=1, clean=0, overwrite_a=1)
