@@ -19,6 +19,7 @@ from scipy.linalg import get_lapack_funcs
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.ridge.packed import leading_columns, packed_block, packed_diagonals
 from fastrfm.ridge.weights import row_ridges, system_name
 
 __all__ = ["Factor", "OnFailure", "cholesky_bytes", "factorise", "packing_bytes"]
@@ -44,18 +45,30 @@ _MOST_LAPACK_BYTES = 16 << 20
 
 
 class Factor(ABC):
-    """A Cholesky factor L of ``K + alpha I``."""
+    """A Cholesky factor L of ``K + alpha I``.
+
+    Attributes
+    ----------
+    n : int
+    dtype : dtype
+    split : int
+        A column such that a `block` has columns on one side of it.
+    """
 
     n: int
     dtype: np.dtype[Any]
+    split: int
 
     @abstractmethod
     def solve(self, B: Array) -> Array:
         """Return ``(K + alpha I)^-1 B``, (n, c), in C order."""
 
     @abstractmethod
-    def forward(self, B: Array) -> Array:
-        """Overwrite `B` (Fortran order) with ``L^-1 B`` and return it."""
+    def block(self, i0: int, i1: int, j0: int, j1: int) -> Array:
+        """Return a view of L's rows [i0, i1) and columns [j0, j1), j0 <= i0.
+
+        What lies above the diagonal there is not L's.
+        """
 
 
 class PackedFactor(Factor):
@@ -64,6 +77,7 @@ class PackedFactor(Factor):
     def __init__(self, packed: Array, n: int) -> None:
         self.n = n
         self.dtype = packed.dtype
+        self.split = leading_columns(n)
         self._packed = packed
 
     def solve(self, B: Array) -> Array:
@@ -73,13 +87,9 @@ class PackedFactor(Factor):
         _check(info, "pftrs")
         return np.ascontiguousarray(x)
 
-    def forward(self, B: Array) -> Array:
-        """Return ``L^-1 B`` in the memory of `B`."""
-        (tfsm,) = get_lapack_funcs(("tfsm",), dtype=self.dtype)
-        result: Array = tfsm(
-            1.0, self._packed, B, transr="N", side="L", uplo="L", trans="N", overwrite_b=1
-        )
-        return result
+    def block(self, i0: int, i1: int, j0: int, j1: int) -> Array:
+        """Return a view of L's rows [i0, i1) and columns [j0, j1)."""
+        return packed_block(self._packed, self.n, i0, i1, j0, j1)
 
 
 class FullFactor(Factor):
@@ -88,6 +98,7 @@ class FullFactor(Factor):
     def __init__(self, lower: Array) -> None:
         self.n = len(lower)
         self.dtype = lower.dtype
+        self.split = self.n
         self._lower = lower
 
     def solve(self, B: Array) -> Array:
@@ -97,13 +108,9 @@ class FullFactor(Factor):
         _check(info, "potrs")
         return np.ascontiguousarray(x)
 
-    def forward(self, B: Array) -> Array:
-        """Return ``L^-1 B`` in the memory of `B`."""
-        (trtrs,) = get_lapack_funcs(("trtrs",), dtype=self.dtype)
-        x, info = trtrs(self._lower, B, lower=1, overwrite_b=1)
-        _check(info, "trtrs")
-        result: Array = x
-        return result
+    def block(self, i0: int, i1: int, j0: int, j1: int) -> Array:
+        """Return a view of L's rows [i0, i1) and columns [j0, j1)."""
+        return self._lower[i0:i1, j0:j1]
 
 
 def cholesky_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
@@ -187,12 +194,12 @@ def _try_factorise(X: Array, kernel: Kernel, root: Root, ridges: Array) -> Facto
     dtype = ridges.dtype
     if n <= MAX_PACKED_ROWS:
         packed = backend.packed_kernel_matrix(X, kernel, root)
-        first, second = _packed_diagonals(packed, n)
+        first, second = packed_diagonals(packed, n)
         first += ridges[: len(first)]
         second += ridges[len(first) :]
         (pftrf,) = get_lapack_funcs(("pftrf",), dtype=dtype)
         packed, info = pftrf(n, packed, transr="N", uplo="L", overwrite_a=1)
-        failed = info > 0 or not all(np.isfinite(d).all() for d in _packed_diagonals(packed, n))
+        failed = info > 0 or not all(np.isfinite(d).all() for d in packed_diagonals(packed, n))
         _check(min(info, 0), "pftrf")
         return None if failed else PackedFactor(packed, n)
     K = backend.kernel_matrix(X, None, kernel, root)
@@ -202,20 +209,6 @@ def _try_factorise(X: Array, kernel: Kernel, root: Root, ridges: Array) -> Facto
     lower, info = potrf(K.T, lower=1, clean=0, overwrite_a=1)
     _check(min(info, 0), "potrf")
     return None if info > 0 or not np.isfinite(np.diag(lower)).all() else FullFactor(lower)
-
-
-def _packed_diagonals(packed: Array, n: int) -> tuple[Array, Array]:
-    """Return views of the diagonal of an RFP matrix (TRANSR = 'N', UPLO = 'L'), in two runs.
-
-    The leading (n + 1) // 2 columns lie below row 0 (n odd) or row 1 (n even) of a column-major
-    array of n (n + 1) rows, the transposed rest above.
-    """
-    even = n % 2 == 0
-    ld = n + 1 if even else n
-    leading = (n + 1) // 2
-    first = packed[int(even) :: ld + 1][:leading]
-    second = packed[0 if even else ld :: ld + 1][: n - leading]
-    return first, second
 
 
 def _check(info: int, routine: str) -> None:

@@ -14,7 +14,7 @@ from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.ridge.cholesky import Factor, OnFailure, factorise
-from fastrfm.ridge.leave_one_out import leave_one_out
+from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
 from fastrfm.ridge.pcg import pcg
 from fastrfm.ridge.plan import Plan, make_plan
@@ -69,7 +69,7 @@ class RidgeFit:
         Parameters
         ----------
         rows : ndarray of int, optional
-            The rows i; None takes all. Each costs n^2 operations.
+            The rows i; None takes all. Each costs n^2 / 3 operations.
 
         Returns
         -------
@@ -85,7 +85,10 @@ class RidgeFit:
                 "leave_one_out needs a Cholesky factorisation that has not been released; this fit "
                 f"is by {self.solver}"
             )
-        return leave_one_out(self._factor, self.coef, rows, self.alpha, self._sample_weight)
+        chosen = np.arange(len(self.coef)) if rows is None else rows
+        weights = None if self._sample_weight is None else self._sample_weight[chosen]
+        diagonal = inverse_diagonal(self._factor, chosen)
+        return leave_one_out(diagonal, self.coef[chosen], self.alpha, weights)
 
     def release(self) -> None:
         """Free the factorisation (n^2 / 2 words); the coefficients stay."""
