@@ -11,7 +11,7 @@ predictor      ``f_l(x) = sum_j coef[j, l] K(x, z_j)``
 gradient       ``A sum_j coef[j, l] w phi(A^T (x - z_j))``, ``w = -(q / L^q) K D^(q - p)``,
                ``phi(u) = sign(u) |u|^(p - 1)`` per coordinate, ``phi(0) = 0``
 singular case  a pair with ``D <= 1e-10 L`` adds nothing to a gradient
-AGOP           ``(1 / m) sum_i sum_l g_l(x_i) g_l(x_i)^T`` over the m rows of X
+AGOP           ``sum_i w_i sum_l g_l(x_i) g_l(x_i)^T / sum_i w_i`` over the rows of X, w = 1
 =============  =====================================================================
 
 The functions have the names and the arguments of the public ones.
@@ -136,18 +136,21 @@ def agop(
     norm: float = 2.0,
     diagonal: bool = False,
     center: bool = False,
+    sample_weight: ArrayLike | None = None,
 ) -> Array:
     """Return the average gradient outer product (d, d), or its diagonal (d,)."""
     options = {"metric": metric, "bandwidth": bandwidth, "exponent": exponent, "norm": norm}
     g = gradients(X, Z, coef, **options)
-    if center:
-        g = g - g.mean(axis=0)  # one mean gradient per output
     m, n_outputs, n_features = g.shape
+    weights = np.ones(m) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if center:
+        g = g - np.average(g, axis=0, weights=weights)  # one mean gradient per output
     total = np.zeros((n_features, n_features))
     for i in range(m):
         for output in range(n_outputs):
-            total += np.outer(g[i, output], g[i, output])
-    return np.diagonal(total / m).copy() if diagonal else total / m
+            total += weights[i] * np.outer(g[i, output], g[i, output])
+    total /= weights.sum()
+    return np.diagonal(total).copy() if diagonal else total
 
 
 def solve_ridge(
