@@ -11,7 +11,7 @@ predictor      ``f_l(x) = sum_j coef[j, l] K(x, z_j)``
 gradient       ``A sum_j coef[j, l] w phi(A^T (x - z_j))``, ``w = -(q / L^q) K D^(q - p)``,
                ``phi(u) = sign(u) |u|^(p - 1)`` per coordinate, ``phi(0) = 0``
 singular case  a pair with ``D <= 1e-10 L`` adds nothing to a gradient
-AGOP           ``(1 / m) sum_i sum_l g_l(x_i) g_l(x_i)^T`` over the m rows of X
+AGOP           ``sum_i w_i sum_l g_l(x_i) g_l(x_i)^T / sum_i w_i`` over the rows of X, w = 1
 =============  =====================================================================
 
 The functions have the names and the arguments of the public ones.
@@ -136,18 +136,21 @@ def agop(
     norm: float = 2.0,
     diagonal: bool = False,
     center: bool = False,
+    sample_weight: ArrayLike | None = None,
 ) -> Array:
     """Return the average gradient outer product (d, d), or its diagonal (d,)."""
     options = {"metric": metric, "bandwidth": bandwidth, "exponent": exponent, "norm": norm}
     g = gradients(X, Z, coef, **options)
-    if center:
-        g = g - g.mean(axis=0)  # one mean gradient per output
     m, n_outputs, n_features = g.shape
+    weights = np.ones(m) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if center:
+        g = g - np.average(g, axis=0, weights=weights)  # one mean gradient per output
     total = np.zeros((n_features, n_features))
     for i in range(m):
         for output in range(n_outputs):
-            total += np.outer(g[i, output], g[i, output])
-    return np.diagonal(total / m).copy() if diagonal else total / m
+            total += weights[i] * np.outer(g[i, output], g[i, output])
+    total /= weights.sum()
+    return np.diagonal(total).copy() if diagonal else total
 
 
 def solve_ridge(
@@ -159,10 +162,12 @@ def solve_ridge(
     bandwidth: float = 10.0,
     exponent: float = 1.0,
     norm: float = 2.0,
+    sample_weight: ArrayLike | None = None,
 ) -> Array:
-    """Return the dual coefficients (n, c) of ``(K + alpha I) coef = Y``."""
+    """Return the dual coefficients (n, c) of ``(K + alpha W^-1) coef = Y``."""
     K = kernel_matrix(X, metric=metric, bandwidth=bandwidth, exponent=exponent, norm=norm)
-    return np.linalg.solve(K + alpha * np.eye(len(K)), np.asarray(Y, dtype=np.float64))
+    weights = np.ones(len(K)) if sample_weight is None else np.asarray(sample_weight)
+    return np.linalg.solve(K + alpha * np.diag(1 / weights), np.asarray(Y, dtype=np.float64))
 
 
 def leave_one_out(
@@ -174,15 +179,21 @@ def leave_one_out(
     bandwidth: float = 10.0,
     exponent: float = 1.0,
     norm: float = 2.0,
+    sample_weight: ArrayLike | None = None,
 ) -> Array:
-    """Return ``y_i - f_{-i}(x_i)`` (n, c), each f fitted to all rows but the i-th."""
+    """Return ``y_i - f_{-i}(x_i)`` (n, c), each f fitted with 1 less of the i-th row's weight.
+
+    Fitted without the row, where it has no more than that.
+    """
     x, y = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
     options = {"metric": metric, "bandwidth": bandwidth, "exponent": exponent, "norm": norm}
     residuals = np.empty_like(y)
+    weights = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight)
     for i in range(len(x)):
-        others = np.arange(len(x)) != i
-        coef = solve_ridge(x[others], y[others], alpha=alpha, **options)
-        residuals[i] = y[i] - kernel_matmul(x[i : i + 1], x[others], coef, **options)[0]
+        left = weights - (np.arange(len(x)) == i)
+        kept = left > 0
+        coef = solve_ridge(x[kept], y[kept], alpha=alpha, sample_weight=left[kept], **options)
+        residuals[i] = y[i] - kernel_matmul(x[i : i + 1], x[kept], coef, **options)[0]
     return residuals
 
 

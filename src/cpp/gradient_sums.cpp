@@ -1,6 +1,7 @@
 #include "gradient_sums.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -17,23 +18,32 @@ namespace {
 // tasks, small enough never to matter; the size may not depend on the number of threads.
 constexpr std::int64_t kChunkBytes = 64 << 20;
 
-// Per panel of coordinates: squares (diagonal form) and, for each output, plain sums.
+// A run of `lanes` rows of a chunk: the gradients of one output at as many points.
+struct PanelRow {
+  std::int64_t output;
+  std::int64_t first_point;
+};
+
+// Per panel of coordinates: squares (diagonal form) and, for each output, plain sums, in which each
+// point has its factor (null: 1).
 template <class T>
-void add_row_sums(Chunk<T>& chunk, const std::vector<std::int64_t>& output_of_panel_row,
+void add_row_sums(Chunk<T>& chunk, const std::vector<PanelRow>& panel_rows, const double* factors,
                   double* squares, double* output_sums, Interrupt& interrupt) {
   const std::int64_t lanes = chunk.lanes;
-  const double operations = 4.0 * static_cast<double>(chunk.depth * lanes) *
-                            static_cast<double>(output_of_panel_row.size());
+  const double operations =
+      4.0 * static_cast<double>(chunk.depth * lanes) * static_cast<double>(panel_rows.size());
   parallel_tasks(ceil_div(chunk.depth, lanes), operations, interrupt, [&](std::int64_t b) {
     const std::int64_t columns = std::min(lanes, chunk.depth - b * lanes);
     std::int64_t r = 0;
-    for (const std::int64_t output : output_of_panel_row)
+    for (const PanelRow& run : panel_rows)
       for (std::int64_t point = 0; point < lanes; ++point, ++r) {
         const T* g = chunk.row(b, r);
+        const double factor = factors == nullptr ? 1.0 : factors[run.first_point + point];
         for (std::int64_t k = 0; k < columns; ++k) {
           const auto value = static_cast<double>(g[k]);
           if (squares != nullptr) squares[b * lanes + k] += value * value;
-          if (output_sums != nullptr) output_sums[output * chunk.depth + b * lanes + k] += value;
+          if (output_sums != nullptr)
+            output_sums[run.output * chunk.depth + b * lanes + k] += factor * value;
         }
       }
   });
@@ -67,7 +77,16 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
   const std::int64_t tiles_per_chunk =
       std::min(tiles, std::max<std::int64_t>(8, kChunkBytes / bytes_per_tile));
   Chunk<T> chunk(depth, tiles_per_chunk * step * c);
-  std::vector<std::int64_t> output_of_panel_row;  // the output of each run of `lanes` chunk rows
+  std::vector<PanelRow> panel_rows;
+  // Roots of the weights: gradients times these have the weighted outer products; in the sums of
+  // gradients the roots come in again. Points that pad the last panels have none.
+  std::vector<double> roots;
+  if (args.row_weights != nullptr) {
+    roots.resize(static_cast<std::size_t>(tiles * step));
+    std::transform(args.row_weights, args.row_weights + n, roots.begin(),
+                   [](double weight) { return std::sqrt(weight); });
+  }
+  const double* factors = roots.empty() ? nullptr : roots.data();
   struct Scratch {
     typename GradientTile<T>::Scratch tile;
     typename OutputMixer<T>::Scratch mixer;
@@ -91,22 +110,28 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
             return;
           const std::int64_t panels = ceil_div(end - begin, lanes);
           for (std::int64_t l = l0; l < l1; ++l)
-            for (std::int64_t p = 0; p < panels; ++p)
-              chunk.put(tile.gradient(scratch.tile, p, l - l0),
-                        t * step * c + (l * panels + p) * lanes);
+            for (std::int64_t p = 0; p < panels; ++p) {
+              const T* g = tile.gradient(scratch.tile, p, l - l0);
+              const std::int64_t to = t * step * c + (l * panels + p) * lanes;
+              if (factors == nullptr)
+                chunk.put(g, to);
+              else
+                chunk.put(g, to, factors + begin + p * lanes);
+            }
         });
     std::int64_t used = 0;
-    output_of_panel_row.clear();
+    panel_rows.clear();
     for (std::int64_t t = 0; t < count; ++t) {
-      const std::int64_t points = std::min(n, (first + t + 1) * step) - (first + t) * step;
+      const std::int64_t begin = (first + t) * step;
+      const std::int64_t points = std::min(n, begin + step) - begin;
       const std::int64_t panels = ceil_div(points, lanes);
       for (std::int64_t l = 0; l < c; ++l)
-        for (std::int64_t p = 0; p < panels; ++p) output_of_panel_row.push_back(l);
+        for (std::int64_t p = 0; p < panels; ++p) panel_rows.push_back({l, begin + p * lanes});
       used = t * step * c + panels * lanes * c;
     }
     if (!args.diagonal) add_outer_products(chunk, used, args.sums, interrupt);
     if (args.diagonal || args.output_sums != nullptr)
-      add_row_sums(chunk, output_of_panel_row, args.diagonal ? args.sums : nullptr,
+      add_row_sums(chunk, panel_rows, factors, args.diagonal ? args.sums : nullptr,
                    args.output_sums, interrupt);
   }
 

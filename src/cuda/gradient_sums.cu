@@ -55,6 +55,11 @@ __global__ void scale_output_sums_kernel(Metric<T> metric, std::int64_t count, d
   if (e < count) sums[e] *= metric.gradients[e % metric.depth];
 }
 
+__global__ void roots_kernel(const double* values, std::int64_t count, double* out) {
+  const std::int64_t e = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (e < count) out[e] = sqrt(values[e]);
+}
+
 double* zeros(std::int64_t count, double* at, const Device& device) {
   check(cudaMemsetAsync(at, 0, static_cast<std::size_t>(count) * sizeof(double),
                         static_cast<cudaStream_t>(device.stream)),
@@ -79,6 +84,15 @@ void gradient_sums(const GradientSumsArgs<T>& args, const Device& device) {
   if (args.output_sums != nullptr) zeros(c * depth, args.output_sums, device);
   double* squares =
       args.diagonal ? zeros(c * depth, device.array<double>(c * depth), device) : nullptr;
+
+  // Gradients times the roots of the weights have the weighted outer products; in the sums of
+  // gradients the roots come in again.
+  double* roots = nullptr;
+  if (args.row_weights != nullptr) {
+    roots = device.array<double>(args.x.rows);
+    launch(what, roots_kernel, ceil_div(args.x.rows, kThreads), device, args.row_weights,
+           args.x.rows, roots);
+  }
 
   const std::int64_t side = tile_rows<T>();
   std::int64_t most_rows = pass.x.stride;
@@ -106,11 +120,13 @@ void gradient_sums(const GradientSumsArgs<T>& args, const Device& device) {
       },
       [&](const WeightedSums<T>& chunk) {
         T* g = gradient_room.get(chunk.rows * c * depth, device);
-        finish_gradients(chunk, false, g, device);
+        const double* factors = roots == nullptr ? nullptr : roots + chunk.first_row;
+        finish_gradients(chunk, false, roots, g, device);
         if (!args.diagonal)
           add_outer_products(g, chunk.rows * c, depth, args.sums, partial, device);
         if (args.diagonal || args.output_sums != nullptr)
-          add_column_sums(g, chunk.rows, c * depth, args.output_sums, squares, partial, device);
+          add_column_sums(g, chunk.rows, c * depth, factors, args.output_sums, squares, partial,
+                          device);
       });
   const std::int64_t count = args.diagonal ? depth : entries;
   launch(what, scale_sums_kernel<T>, ceil_div(count, kThreads), device, pass.metric, args.diagonal,

@@ -60,11 +60,11 @@ void gradients(const GradientArgs<T>& args, const Device& device) {
         const std::int64_t lines = chunk.rows * c;
         T* out = args.out + chunk.first_row * c * args.x.features;
         if (!full) {
-          finish_gradients(chunk, true, out, device);
+          finish_gradients(chunk, true, nullptr, out, device);
           return;
         }
         T* packed = room.get(lines * chunk.metric.depth, device);
-        finish_gradients(chunk, false, packed, device);
+        finish_gradients(chunk, false, nullptr, packed, device);
         const std::int64_t blocks = ceil_div(lines, kTile);
         launch("gradients", to_input_space_kernel<T>, blocks * ceil_div(args.x.features, kTile),
                device, chunk.metric, packed, lines, blocks, out);

@@ -27,7 +27,7 @@ __global__ void parts_kernel(const T* in, std::int64_t parts, std::int64_t strid
 
 template <class T>
 __global__ void finish_kernel(WeightedSums<T> pass, int per_output, std::int64_t part_stride,
-                              bool scaled, T* out) {
+                              bool scaled, const double* row_factors, T* out) {
   const Metric<T>& metric = pass.metric;
   const std::int64_t e = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (e >= pass.rows * pass.outputs * metric.depth) return;
@@ -46,6 +46,7 @@ __global__ void finish_kernel(WeightedSums<T> pass, int per_output, std::int64_t
     const auto x = static_cast<double>(pass.x.coordinates[k * pass.x.stride + i]);
     sum = x * weight - sum;
   }
+  if (row_factors != nullptr) sum *= row_factors[pass.first_row + row_output / pass.outputs];
   out[e] = static_cast<T>(scaled ? metric.gradients[k] * sum : sum);
 }
 
@@ -130,7 +131,7 @@ __global__ void add_upper_kernel(const double* partial, std::int64_t parts, int 
 template <class T>
 __global__ void column_sums_kernel(const T* g, std::int64_t rows, std::int64_t rows_each,
                                    std::int64_t columns, std::int64_t column_blocks,
-                                   double* partial) {
+                                   const double* row_factors, double* partial) {
   const std::int64_t q = blockIdx.x % column_blocks * kThreads + threadIdx.x;
   const std::int64_t part = blockIdx.x / column_blocks;
   if (q >= columns) return;
@@ -139,7 +140,7 @@ __global__ void column_sums_kernel(const T* g, std::int64_t rows, std::int64_t r
   const std::int64_t end = min((part + 1) * rows_each, rows);
   for (std::int64_t row = part * rows_each; row < end; ++row) {
     const auto value = static_cast<double>(g[row * columns + q]);
-    sum += value;
+    sum += row_factors == nullptr ? value : row_factors[row] * value;
     squares = fma(value, value, squares);
   }
   partial[(part * 2) * columns + q] = sum;
@@ -173,11 +174,12 @@ void add_parts(const T* in, std::int64_t parts, std::int64_t stride, std::int64_
 }
 
 template <class T>
-void finish_gradients(const WeightedSums<T>& pass, bool scaled, T* out, const Device& device) {
+void finish_gradients(const WeightedSums<T>& pass, bool scaled, const double* row_factors, T* out,
+                      const Device& device) {
   const std::int64_t stride = round_up(pass.rows, Shape<T>::side) * pass.columns();
   const std::int64_t count = pass.rows * pass.outputs * pass.metric.depth;
   launch("gradients", finish_kernel<T>, ceil_div(count, kThreads), device, pass, pass.per_output(),
-         stride, scaled, out);
+         stride, scaled, row_factors, out);
 }
 
 template <class T>
@@ -197,25 +199,25 @@ void add_outer_products(const T* g, std::int64_t rows, int width, double* sums,
 }
 
 template <class T>
-void add_column_sums(const T* g, std::int64_t rows, std::int64_t columns, double* plain,
-                     double* squares, Reusable<double>& room, const Device& device) {
+void add_column_sums(const T* g, std::int64_t rows, std::int64_t columns, const double* row_factors,
+                     double* plain, double* squares, Reusable<double>& room, const Device& device) {
   const std::int64_t blocks = ceil_div(columns, kThreads);
   const std::int64_t parts =
       partial_sums(rows, kRowsInT, 2 * columns * static_cast<std::int64_t>(sizeof(double)));
   double* partial = room.get(2 * parts * columns, device);
   launch("column sums", column_sums_kernel<T>, parts * blocks, device, g, rows,
-         ceil_div(rows, parts), columns, blocks, partial);
+         ceil_div(rows, parts), columns, blocks, row_factors, partial);
   launch("column sums", add_columns_kernel, blocks, device, partial, parts, columns, plain,
          squares);
 }
 
 #define FASTRFM_INSTANTIATE(T)                                                                    \
   template void add_parts(const T*, std::int64_t, std::int64_t, std::int64_t, T*, const Device&); \
-  template void finish_gradients(const WeightedSums<T>&, bool, T*, const Device&);                \
+  template void finish_gradients(const WeightedSums<T>&, bool, const double*, T*, const Device&); \
   template void add_outer_products(const T*, std::int64_t, int, double*, Reusable<double>&,       \
                                    const Device&);                                                \
-  template void add_column_sums(const T*, std::int64_t, std::int64_t, double*, double*,           \
-                                Reusable<double>&, const Device&);
+  template void add_column_sums(const T*, std::int64_t, std::int64_t, const double*, double*,     \
+                                double*, Reusable<double>&, const Device&);
 FASTRFM_INSTANTIATE(float)
 FASTRFM_INSTANTIATE(double)
 #undef FASTRFM_INSTANTIATE

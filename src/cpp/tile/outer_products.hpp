@@ -40,6 +40,14 @@ struct Chunk {
       for (std::int64_t point = 0; point < lanes; ++point) to[point * lanes] = g[k * lanes + point];
     }
   }
+  // The same, those of each point times its factor.
+  void put(const T* g, std::int64_t first, const double* factors) {
+    for (std::int64_t k = 0; k < depth; ++k) {
+      T* to = row(k / lanes, first) + k % lanes;
+      for (std::int64_t point = 0; point < lanes; ++point)
+        to[point * lanes] = static_cast<T>(factors[point]) * g[k * lanes + point];
+    }
+  }
 };
 
 // sums += chunk^T chunk over its first `used` rows, upper blocks only.

@@ -62,4 +62,5 @@ def gradient_sums(
     output_sums: bool,
     output_samples: int = 0,
     seed: int = 0,
+    row_weights: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]: ...

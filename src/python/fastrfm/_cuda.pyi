@@ -81,6 +81,7 @@ def gradient_sums(
     output_sums: int | None,
     output_samples: int,
     seed: int,
+    row_weights: int | None,
     dtype: _DType,
     allocate: _Allocate,
     stream: int,

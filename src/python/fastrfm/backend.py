@@ -236,12 +236,14 @@ def gradient_sums(
     center: bool,
     output_samples: int | None = None,
     seed: int = 0,
+    row_weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Mean over the rows of X of the sum over outputs of g g^T, in input space.
 
     (d, d), or (d,) if `diagonal`; float64. With `center`, less each output's mean gradient.
     With `output_samples`, an unbiased estimate from as many random mixtures of the outputs (unless
-    there are no more outputs than that); not with `center`.
+    there are no more outputs than that); not with `center`. With `row_weights` (n,), at least 0 and
+    not all 0, all means are weighted ones.
     """
     dtype = floating_dtype(X, Z, coef)
     working = _gradient_dtype(dtype, kernel, root)
@@ -271,6 +273,7 @@ def gradient_sums(
         output_sums=center,
         output_samples=samples,
         seed=seed,
+        row_weights=None if row_weights is None else _weights_of_mean_one(row_weights),
     )
     G: NDArray[np.float64] = sums / len(X)
     # On one BLAS thread, so that the bits do not depend on their number.
@@ -284,6 +287,13 @@ def gradient_sums(
     # Centring subtracts; what should be zero may come out a rounding below it.
     G = np.clip(G, 0, None) if diagonal else (G + G.T) / 2
     return G
+
+
+def _weights_of_mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights over their mean, so that weighted sums have the size of plain ones."""
+    scaled: NDArray[np.float64] = weights / weights.max()  # sums of these do not overflow
+    scaled *= len(scaled) / scaled.sum()
+    return scaled
 
 
 def _gradient_dtype(dtype: np.dtype[Any], kernel: Kernel, root: Root) -> np.dtype[Any]:

@@ -57,7 +57,13 @@ class BandwidthRule:
             )
         return rule
 
-    def bandwidth(self, sample: NDArray[np.floating], root: Root, norm: float) -> float:
+    def bandwidth(
+        self,
+        sample: NDArray[np.floating],
+        root: Root,
+        norm: float,
+        sample_weight: NDArray[np.float64] | None = None,
+    ) -> float:
         """Return the bandwidth for the metric whose root is given.
 
         Parameters
@@ -68,10 +74,12 @@ class BandwidthRule:
             The transform `A`.
         norm : float
             The `p` of the distance.
+        sample_weight : ndarray of shape (m,), optional
+            Weights of the rows, at least 0; for `median_distance`.
         """
         if not self.times_median:
             return self.value
-        return self.value * median_distance(sample, root, norm)
+        return self.value * median_distance(sample, root, norm, sample_weight)
 
 
 def _number(text: str | None) -> float:
@@ -83,10 +91,16 @@ def _number(text: str | None) -> float:
         return float("nan")
 
 
-def median_distance(sample: NDArray[np.floating], root: Root, norm: float) -> float:
+def median_distance(
+    sample: NDArray[np.floating],
+    root: Root,
+    norm: float,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> float:
     """Median of the positive p-norm distances between the rows of ``sample @ root``.
 
-    One (every bandwidth serves equally well) where no two rows differ.
+    One (every bandwidth serves equally well) where no two rows differ. With weights, at least 0, a
+    pair has the product of those of its rows: whole weights give the median over repeated rows.
     """
     points = sample.astype(np.float64)
     if root is not None:
@@ -99,5 +113,25 @@ def median_distance(sample: NDArray[np.floating], root: Root, norm: float) -> fl
         distances = pdist(points, "cityblock")
     else:
         distances = pdist(points, "minkowski", p=norm)
-    positive = distances[distances > 0]
-    return float(np.median(positive)) if positive.size else 1.0
+    apart = distances > 0
+    if sample_weight is None:
+        positive = distances[apart]
+        return float(np.median(positive)) if positive.size else 1.0
+    # By a power of two, which keeps whole weights exact: products then do not overflow.
+    weights = np.ldexp(sample_weight, -int(np.frexp(sample_weight.max())[1]))
+    first, second = np.triu_indices(len(points), 1)  # the order of pdist
+    pairs = weights[first] * weights[second]
+    apart &= pairs > 0
+    return _weighted_median(distances[apart], pairs[apart]) if apart.any() else 1.0
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Median of values of which each counts as often as its (positive) weight says.
+
+    Where half of the weight lies below a value and half above, the mean of that and the next one.
+    """
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    half = below[-1] / 2
+    low, high = (order[np.searchsorted(below, half, side)] for side in ("left", "right"))
+    return float(np.mean(values[[low, high]]))

@@ -232,8 +232,12 @@ class Cuda:
         output_sums: bool,
         output_samples: int,
         seed: int,
+        row_weights: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return the sums of g g^T, (k, k) or (k,), and of g for each output, (c, k)."""
+        """Return the sums of g g^T, (k, k) or (k,), and of g for each output, (c, k).
+
+        With `row_weights` (n,), at least 0, of w g g^T and w g.
+        """
         k = root.shape[1] if root is not None and root.ndim == 2 else X.shape[1]
         call = _Call(self._ops, self._memory)
         sums = call.empty((k,) if diagonal else (k, k), np.float64)
@@ -253,6 +257,7 @@ class Cuda:
             None if of_outputs is None else self._memory.address(of_outputs),
             output_samples,
             seed,
+            None if row_weights is None else self._memory.address(call.array(row_weights)),
             coef.dtype.name,
             call.allocate,
             self._memory.stream,

@@ -18,6 +18,7 @@ from fastrfm.validation import (
     check_flag,
     check_same_features,
     check_same_rows,
+    check_sample_weight,
     floating_dtype,
 )
 
@@ -83,6 +84,7 @@ def agop(
     center: bool = False,
     output_samples: int | None = None,
     random_state: int | np.random.RandomState | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> NDArray[Any]:
     """Average gradient outer product ``G = (1/n) sum_i sum_l grad f_l(x_i) grad f_l(x_i)^T``.
 
@@ -123,6 +125,9 @@ def agop(
         mixtures share no signs, so the outputs' means over all rows are not to be had from them.
     random_state : int or RandomState, optional
         Draws the signs; G is exact without `output_samples`, and nothing is drawn.
+    sample_weight : array-like of shape (n,), optional
+        Weights of the rows of `X`, at least 0 and not all 0: G is the weighted mean, and so are the
+        gradients that `center` subtracts. A row of weight 2 is as good as two equal rows.
 
     Returns
     -------
@@ -146,6 +151,7 @@ def agop(
     check_not_centred("output_samples", samples, "center", center)
     seed = 0 if samples is None else draw_seed(check_random_state(random_state))
     x, z, v, kernel, root = _validated(X, Z, coef, metric, bandwidth, exponent, norm)
+    weights = check_sample_weight("sample_weight", sample_weight, "X", x, zero_ok=True)
     G = backend.gradient_sums(
         x,
         z,
@@ -156,6 +162,7 @@ def agop(
         center=center,
         output_samples=samples,
         seed=seed,
+        row_weights=weights,
     )
     return G.astype(floating_dtype(x, z, v))
 

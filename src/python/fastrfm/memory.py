@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from fastrfm.recursion import RecursionSettings
 from fastrfm.ridge import make_plan
 from fastrfm.ridge.cholesky import cholesky_bytes
+from fastrfm.ridge.leave_one_out import leave_one_out_bytes
 from fastrfm.selection import STAND_IN_ROWS
 
 __all__ = ["within_memory_limit"]
@@ -21,8 +22,6 @@ _AGOP_COPIES = 3
 # (d, d) float64 arrays alive while a metric is made: the AGOP of the best iteration and the new
 # one, the metric, its eigenvectors, LAPACK's work, the root.
 _SQUARES = 8
-# Columns that leave-one-out solves for at a time.
-_LEAVE_ONE_OUT_COLUMNS = 256
 
 
 def within_memory_limit(
@@ -54,7 +53,7 @@ def within_memory_limit(
             f"memory_limit={settings.memory_limit:,}; raise memory_limit, lower agop_samples, use "
             "fewer rows, or pass float32"
         )
-    columns = _leave_one_out_bytes(n, dtype)
+    columns = leave_one_out_bytes(n, np.dtype(dtype).itemsize)
     # Closed-form leave-one-out has its columns beside the factor ...
     plan = make_plan(
         n, d, c, dtype, settings.solver, settings.memory_limit, reserved=held + columns
@@ -63,7 +62,8 @@ def within_memory_limit(
         return replace(settings, reserved_bytes=held + columns)
     # ... and without a factor a smaller regression stands in, when the solve's own memory is free.
     small = min(n, STAND_IN_ROWS)
-    stand_in = held + cholesky_bytes(small, d, c, dtype) + _leave_one_out_bytes(small, dtype)
+    stand_in = held + cholesky_bytes(small, d, c, dtype)
+    stand_in += leave_one_out_bytes(small, np.dtype(dtype).itemsize)
     if stand_in > settings.memory_limit:
         raise MemoryError(
             f"choosing the iteration by leave-one-out of {small:,} rows needs {stand_in:,} bytes, "
@@ -83,7 +83,3 @@ def _agop_bytes(n: int, rows: int, d: int, c: int, dtype: DTypeLike) -> int:
 def _held_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
     """Bytes held for the whole fit: standardised rows, targets, coefficients, metrics."""
     return n * (d + 3 * c) * np.dtype(dtype).itemsize + _SQUARES * d * d * 8
-
-
-def _leave_one_out_bytes(n: int, dtype: DTypeLike) -> int:
-    return n * _LEAVE_ONE_OUT_COLUMNS * np.dtype(dtype).itemsize

@@ -53,8 +53,12 @@ class Room(Protocol):
         output_sums: bool,
         output_samples: int,
         seed: int,
+        row_weights: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return the sums of g g^T, (k, k) or (k,), and of g for each output, (c, k)."""
+        """Return the sums of g g^T, (k, k) or (k,), and of g for each output, (c, k).
+
+        With `row_weights` (n,), at least 0, of w g g^T and w g.
+        """
 
 
 class Cpu:
@@ -105,8 +109,12 @@ class Cpu:
         output_sums: bool,
         output_samples: int,
         seed: int,
+        row_weights: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return the sums of g g^T, (k, k) or (k,), and of g for each output, (c, k)."""
+        """Return the sums of g g^T, (k, k) or (k,), and of g for each output, (c, k).
+
+        With `row_weights` (n,), at least 0, of w g g^T and w g.
+        """
         sums: tuple[NDArray[np.float64], NDArray[np.float64] | None] = self._ops.gradient_sums(
             X,
             Z,
@@ -119,5 +127,6 @@ class Cpu:
             output_sums,
             output_samples,
             seed,
+            row_weights,
         )
         return sums

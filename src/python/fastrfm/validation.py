@@ -18,6 +18,7 @@ __all__ = [
     "check_out",
     "check_same_features",
     "check_same_rows",
+    "check_sample_weight",
     "floating_dtype",
 ]
 
@@ -128,6 +129,44 @@ def check_same_rows(name: str, a: Array, partner: str, b: Array) -> None:
             f"{name} must have one row for each row of {partner}; "
             f"got {a.shape[0]} rows against {b.shape[0]}"
         )
+
+
+def check_sample_weight(
+    name: str, weights: Any, partner: str, X: Array, *, zero_ok: bool
+) -> NDArray[np.float64] | None:
+    """Return the weights of the rows of `X` as (n,) float64, or None.
+
+    Raises
+    ------
+    TypeError
+        If they are not real numbers.
+    ValueError
+        If they are not one for each row, not finite, or negative; or zero, unless `zero_ok`; or
+        all zero.
+    """
+    if weights is None:
+        return None
+    w = np.asarray(weights)
+    if w.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {w.dtype}; expected a real number for each row")
+    if w.shape != (len(X),):
+        raise ValueError(
+            f"{name} must have one weight for each row of {partner}, shape ({len(X)},); got shape "
+            f"{w.shape}"
+        )
+    w = w.astype(np.float64)
+    check_finite(name, w)
+    bad = (w < 0) if zero_ok else (w <= 0)
+    if bad.any():
+        row = int(bad.argmax())
+        bound = "at least 0" if zero_ok else "greater than 0"
+        raise ValueError(
+            f"{name} must be {bound}; got {w[row]:g} at row {row}"
+            + ("" if zero_ok or w[row] < 0 else "; leave rows of weight zero out")
+        )
+    if not w.any():
+        raise ValueError(f"{name} is zero for every row; at least one must count")
+    return w
 
 
 def check_number(name: str, value: Any, *, low: float, low_ok: bool, high: float = np.inf) -> float:

@@ -17,6 +17,7 @@ from fastrfm.validation import (
     check_memory_limit,
     check_number,
     check_same_rows,
+    check_sample_weight,
     floating_dtype,
 )
 
@@ -36,6 +37,7 @@ def solve_ridge(
     solver: str = ...,
     tol: float = ...,
     memory_limit: int | None = ...,
+    sample_weight: ArrayLike | None = ...,
     return_info: Literal[False] = ...,
 ) -> NDArray[Any]: ...
 @overload
@@ -51,6 +53,7 @@ def solve_ridge(
     solver: str = ...,
     tol: float = ...,
     memory_limit: int | None = ...,
+    sample_weight: ArrayLike | None = ...,
     return_info: Literal[True],
 ) -> tuple[NDArray[Any], dict[str, Any]]: ...
 def solve_ridge(
@@ -65,6 +68,7 @@ def solve_ridge(
     solver: str = "auto",
     tol: float = 1e-4,
     memory_limit: int | None = None,
+    sample_weight: ArrayLike | None = None,
     return_info: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], dict[str, Any]]:
     """Dual coefficients of kernel ridge regression: ``(K(X, X) + alpha I) coef = Y``.
@@ -95,6 +99,11 @@ def solve_ridge(
         Bytes that the solve may allocate. "auto" and "pcg" keep to it by not storing K; a solve
         that needs more is refused before it starts. None: half of the machine's memory, which
         only decides whether K is stored.
+    sample_weight : array-like of shape (n,), optional
+        Positive weights w: then ``(K(X, X) + alpha W^-1) coef = Y``, which minimises
+        ``sum_i w_i |y_i - f(x_i)|^2 + alpha ||f||^2``. A row of weight 2 is as good as two equal
+        rows. The residual is of this system, in which every row counts the same. Leave rows of
+        weight zero out.
     return_info : bool
         Return also what was done.
 
@@ -126,6 +135,7 @@ def solve_ridge(
     check_number("tol", tol, low=0, low_ok=False)
     check_solver(solver)
     check_memory_limit(memory_limit)
+    weights = check_sample_weight("sample_weight", sample_weight, "X", x, zero_ok=False)
     dtype = floating_dtype(x, y)
     if dtype == np.float64:
         x = x.astype(dtype, copy=False)
@@ -138,5 +148,6 @@ def solve_ridge(
         solver=solver,
         tol=tol,
         memory_limit=memory_limit,
+        sample_weight=weights,
     )
     return (fit.coef, fit.info) if return_info else fit.coef

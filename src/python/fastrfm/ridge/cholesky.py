@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,16 +19,20 @@ from scipy.linalg import get_lapack_funcs
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.ridge.packed import leading_columns, packed_block, packed_diagonals
+from fastrfm.ridge.weights import row_ridges, system_name
 
-__all__ = ["Factor", "cholesky_bytes", "factorise", "packing_bytes"]
+__all__ = ["Factor", "OnFailure", "cholesky_bytes", "factorise", "packing_bytes"]
+
+OnFailure = Literal["raise_alpha", "error"]
 
 Array = NDArray[Any]
 
 # SciPy's wrappers of the packed routines count n (n + 1) in 32 bits (1.17); a larger matrix is
 # factorised in full.
 MAX_PACKED_ROWS = 46_340
-# A failed factorisation raises alpha by decades up to this: the diagonal of K is 1, so a system
-# that still fails is not one of rounding.
+# A failed factorisation raises alpha by decades up to this (times the largest weight): the diagonal
+# of K is 1, so a system that still fails is not one of rounding.
 MAX_RAISED_ALPHA = 1.0
 # Lowest alpha tried after a failure, by itemsize: near the rounding of a diagonal of ones.
 _FIRST_RAISED_ALPHA = {4: 1e-6, 8: 1e-14}
@@ -41,18 +45,30 @@ _MOST_LAPACK_BYTES = 16 << 20
 
 
 class Factor(ABC):
-    """A Cholesky factor L of ``K + alpha I``."""
+    """A Cholesky factor L of ``K + alpha I``.
+
+    Attributes
+    ----------
+    n : int
+    dtype : dtype
+    split : int
+        A column such that a `block` has columns on one side of it.
+    """
 
     n: int
     dtype: np.dtype[Any]
+    split: int
 
     @abstractmethod
     def solve(self, B: Array) -> Array:
         """Return ``(K + alpha I)^-1 B``, (n, c), in C order."""
 
     @abstractmethod
-    def forward(self, B: Array) -> Array:
-        """Overwrite `B` (Fortran order) with ``L^-1 B`` and return it."""
+    def block(self, i0: int, i1: int, j0: int, j1: int) -> Array:
+        """Return a view of L's rows [i0, i1) and columns [j0, j1), j0 <= i0.
+
+        What lies above the diagonal there is not L's.
+        """
 
 
 class PackedFactor(Factor):
@@ -61,6 +77,7 @@ class PackedFactor(Factor):
     def __init__(self, packed: Array, n: int) -> None:
         self.n = n
         self.dtype = packed.dtype
+        self.split = leading_columns(n)
         self._packed = packed
 
     def solve(self, B: Array) -> Array:
@@ -70,13 +87,9 @@ class PackedFactor(Factor):
         _check(info, "pftrs")
         return np.ascontiguousarray(x)
 
-    def forward(self, B: Array) -> Array:
-        """Return ``L^-1 B`` in the memory of `B`."""
-        (tfsm,) = get_lapack_funcs(("tfsm",), dtype=self.dtype)
-        result: Array = tfsm(
-            1.0, self._packed, B, transr="N", side="L", uplo="L", trans="N", overwrite_b=1
-        )
-        return result
+    def block(self, i0: int, i1: int, j0: int, j1: int) -> Array:
+        """Return a view of L's rows [i0, i1) and columns [j0, j1)."""
+        return packed_block(self._packed, self.n, i0, i1, j0, j1)
 
 
 class FullFactor(Factor):
@@ -85,6 +98,7 @@ class FullFactor(Factor):
     def __init__(self, lower: Array) -> None:
         self.n = len(lower)
         self.dtype = lower.dtype
+        self.split = self.n
         self._lower = lower
 
     def solve(self, B: Array) -> Array:
@@ -94,13 +108,9 @@ class FullFactor(Factor):
         _check(info, "potrs")
         return np.ascontiguousarray(x)
 
-    def forward(self, B: Array) -> Array:
-        """Return ``L^-1 B`` in the memory of `B`."""
-        (trtrs,) = get_lapack_funcs(("trtrs",), dtype=self.dtype)
-        x, info = trtrs(self._lower, B, lower=1, overwrite_b=1)
-        _check(info, "trtrs")
-        result: Array = x
-        return result
+    def block(self, i0: int, i1: int, j0: int, j1: int) -> Array:
+        """Return a view of L's rows [i0, i1) and columns [j0, j1)."""
+        return self._lower[i0:i1, j0:j1]
 
 
 def cholesky_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
@@ -125,9 +135,19 @@ def packing_bytes(n: int, d: int, dtype: DTypeLike) -> int:
 
 
 def factorise(
-    X: Array, kernel: Kernel, root: Root, alpha: float, dtype: DTypeLike
+    X: Array,
+    kernel: Kernel,
+    root: Root,
+    alpha: float,
+    dtype: DTypeLike,
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+    on_failure: OnFailure = "raise_alpha",
 ) -> tuple[Factor, float]:
     """Factorise ``K(X, X) + alpha I``; return the factor and the alpha that was used.
+
+    With weights, ``K(X, X) + alpha W^-1``. Where that is not numerically positive definite, alpha
+    is raised by decades, with a `RuntimeWarning`; with `on_failure` "error" it is not.
 
     Raises
     ------
@@ -136,20 +156,28 @@ def factorise(
     """
     asked = alpha
     dtype = np.dtype(dtype)
+    # The smallest ridge of a row is alpha over this.
+    heaviest = 1.0 if sample_weight is None else float(sample_weight.max())
+    name = system_name(sample_weight)
     while True:
-        factor = _try_factorise(X, kernel, root, alpha, dtype)
+        factor = _try_factorise(X, kernel, root, row_ridges(len(X), alpha, sample_weight, dtype))
         if factor is not None:
             break
-        raised = max(10 * alpha, _FIRST_RAISED_ALPHA[dtype.itemsize])
-        if raised > MAX_RAISED_ALPHA:
+        if on_failure == "error":
             raise np.linalg.LinAlgError(
-                f"K + alpha I is not positive definite in {dtype} with alpha from {asked:g} to "
+                f"{name} is not positive definite in {dtype} with alpha={alpha:g}; raise alpha, or "
+                "pass float64"
+            )
+        raised = max(10 * alpha, heaviest * _FIRST_RAISED_ALPHA[dtype.itemsize])
+        if raised > heaviest * MAX_RAISED_ALPHA:
+            raise np.linalg.LinAlgError(
+                f"{name} is not positive definite in {dtype} with alpha from {asked:g} to "
                 f"{alpha:g}; raise alpha, or pass float64"
             )
         alpha = raised
     if alpha != asked:
         warnings.warn(
-            f"K + alpha I is not positive definite in {dtype} with alpha={asked:g} (duplicated or "
+            f"{name} is not positive definite in {dtype} with alpha={asked:g} (duplicated or "
             f"nearly duplicated rows?); alpha={alpha:g} was used",
             RuntimeWarning,
             stacklevel=4,
@@ -157,42 +185,30 @@ def factorise(
     return factor, alpha
 
 
-def _try_factorise(
-    X: Array, kernel: Kernel, root: Root, alpha: float, dtype: np.dtype[Any]
-) -> Factor | None:
-    """Return the factor, or None if the matrix is not numerically positive definite."""
+def _try_factorise(X: Array, kernel: Kernel, root: Root, ridges: Array) -> Factor | None:
+    """Return the factor of ``K + diag(ridges)``, or None if that is not positive definite.
+
+    Numerically so, in the dtype of `ridges`.
+    """
     n = len(X)
-    ridge = dtype.type(alpha)
+    dtype = ridges.dtype
     if n <= MAX_PACKED_ROWS:
         packed = backend.packed_kernel_matrix(X, kernel, root)
-        for diagonal in _packed_diagonals(packed, n):
-            diagonal += ridge
+        first, second = packed_diagonals(packed, n)
+        first += ridges[: len(first)]
+        second += ridges[len(first) :]
         (pftrf,) = get_lapack_funcs(("pftrf",), dtype=dtype)
         packed, info = pftrf(n, packed, transr="N", uplo="L", overwrite_a=1)
-        failed = info > 0 or not all(np.isfinite(d).all() for d in _packed_diagonals(packed, n))
+        failed = info > 0 or not all(np.isfinite(d).all() for d in packed_diagonals(packed, n))
         _check(min(info, 0), "pftrf")
         return None if failed else PackedFactor(packed, n)
     K = backend.kernel_matrix(X, None, kernel, root)
-    K.reshape(-1)[:: n + 1] += ridge
+    K.reshape(-1)[:: n + 1] += ridges
     (potrf,) = get_lapack_funcs(("potrf",), dtype=dtype)
     # K is symmetric, so its transpose is the same matrix in the order that LAPACK wants.
     lower, info = potrf(K.T, lower=1, clean=0, overwrite_a=1)
     _check(min(info, 0), "potrf")
     return None if info > 0 or not np.isfinite(np.diag(lower)).all() else FullFactor(lower)
-
-
-def _packed_diagonals(packed: Array, n: int) -> tuple[Array, Array]:
-    """Return views of the diagonal of an RFP matrix (TRANSR = 'N', UPLO = 'L'), in two runs.
-
-    The leading (n + 1) // 2 columns lie below row 0 (n odd) or row 1 (n even) of a column-major
-    array of n (n + 1) rows, the transposed rest above.
-    """
-    even = n % 2 == 0
-    ld = n + 1 if even else n
-    leading = (n + 1) // 2
-    first = packed[int(even) :: ld + 1][:leading]
-    second = packed[0 if even else ld :: ld + 1][: n - leading]
-    return first, second
 
 
 def _check(info: int, routine: str) -> None:

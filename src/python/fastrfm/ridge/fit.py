@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
-from fastrfm.ridge.cholesky import Factor, factorise
-from fastrfm.ridge.leave_one_out import leave_one_out
+from fastrfm.ridge.cholesky import Factor, OnFailure, factorise
+from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
 from fastrfm.ridge.pcg import pcg
 from fastrfm.ridge.plan import Plan, make_plan
+from fastrfm.ridge.weights import bounded_weights, row_ridges
 from fastrfm.threads import one_blas_thread
 
 __all__ = ["RidgeFit", "fit_ridge"]
@@ -40,7 +41,8 @@ class RidgeFit:
     alpha : float
         The ridge really used.
     residual : float
-        ``||(K + alpha I) coef - Y|| / ||Y||``, measured.
+        ``||(K + alpha I) coef - Y|| / ||Y||``, measured; with sample weights
+        ``||(K + alpha W^-1) coef - Y|| / ||Y||``, in which every row counts the same.
     solver : str
     bytes : int
         What the solve allocated at its peak.
@@ -56,14 +58,18 @@ class RidgeFit:
     bytes: int
     info: dict[str, Any]
     _factor: Factor | None = field(repr=False)
+    _sample_weight: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def leave_one_out(self, rows: NDArray[np.intp] | None = None) -> Array:
         """Residuals ``y_i - f_{-i}(x_i)`` of the predictors fitted without row i, in closed form.
 
+        A row of weight w counts as w equal rows, and one of them is left out: the row keeps the
+        weight ``max(w - 1, 0)``.
+
         Parameters
         ----------
         rows : ndarray of int, optional
-            The rows i; None takes all. Each costs n^2 operations.
+            The rows i; None takes all. Each costs n^2 / 3 operations.
 
         Returns
         -------
@@ -79,7 +85,10 @@ class RidgeFit:
                 "leave_one_out needs a Cholesky factorisation that has not been released; this fit "
                 f"is by {self.solver}"
             )
-        return leave_one_out(self._factor, self.coef, rows)
+        chosen = np.arange(len(self.coef)) if rows is None else rows
+        weights = None if self._sample_weight is None else self._sample_weight[chosen]
+        diagonal = inverse_diagonal(self._factor, chosen)
+        return leave_one_out(diagonal, self.coef[chosen], self.alpha, weights)
 
     def release(self) -> None:
         """Free the factorisation (n^2 / 2 words); the coefficients stay."""
@@ -98,18 +107,26 @@ def fit_ridge(
     memory_limit: int | None = None,
     reserved: int = 0,
     start: Array | None = None,
+    sample_weight: NDArray[np.float64] | None = None,
+    on_failure: OnFailure = "raise_alpha",
 ) -> RidgeFit:
     """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
 
     `Y` is (n, c) in the working dtype; `start`, likewise, is where an iterative solver begins;
-    `reserved` bytes of the limit are not the solver's.
+    `reserved` bytes of the limit are not the solver's. With `sample_weight` W, positive, the system
+    is ``(K(X, X) + alpha W^-1) coef = Y``. Where a factorisation fails, alpha is raised with a
+    `RuntimeWarning`, or, with `on_failure` "error", LinAlgError raised at once.
     Raises and warns as :func:`fastrfm.solve_ridge` says.
     """
+    if on_failure not in get_args(OnFailure):
+        raise ValueError(
+            f"on_failure must be one of {', '.join(get_args(OnFailure))}; got {on_failure!r}"
+        )
     plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
     if plan.solver == "cholesky":
-        fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan)
+        fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure)
     else:
-        fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start)
+        fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight)
     rounding = min(_rounding_of_the_product(fit.coef, Y), LARGEST_ROUNDING)
     if not fit.residual <= max(tol, rounding):
         warnings.warn(
@@ -123,16 +140,27 @@ def fit_ridge(
 
 
 def _by_cholesky(
-    X: Array, Y: Array, kernel: Kernel, root: Root, alpha: float, tol: float, plan: Plan
+    X: Array,
+    Y: Array,
+    kernel: Kernel,
+    root: Root,
+    alpha: float,
+    tol: float,
+    plan: Plan,
+    sample_weight: NDArray[np.float64] | None,
+    on_failure: OnFailure,
 ) -> RidgeFit:
-    factor, alpha = factorise(X, kernel, root, float(alpha), Y.dtype)
+    factor, alpha = factorise(
+        X, kernel, root, float(alpha), Y.dtype, sample_weight=sample_weight, on_failure=on_failure
+    )
+    ridges = row_ridges(len(X), alpha, sample_weight, Y.dtype)
     coef = factor.solve(Y)
-    residuals = _residuals(X, Y, coef, alpha, kernel, root)
+    residuals = _residuals(X, Y, coef, ridges, kernel, root)
     residual = _relative(residuals, Y)
     refinements = 0
     while residual > tol and refinements < MAX_REFINEMENTS:
         refined = coef + factor.solve(residuals)
-        new_residuals = _residuals(X, Y, refined, alpha, kernel, root)
+        new_residuals = _residuals(X, Y, refined, ridges, kernel, root)
         new_residual = _relative(new_residuals, Y)
         if not new_residual < residual:
             break
@@ -148,7 +176,7 @@ def _by_cholesky(
         "refinements": refinements,
         "bytes": plan.bytes,
     }
-    return RidgeFit(coef, alpha, residual, "cholesky", plan.bytes, info, factor)
+    return RidgeFit(coef, alpha, residual, "cholesky", plan.bytes, info, factor, sample_weight)
 
 
 def _by_pcg(
@@ -160,26 +188,46 @@ def _by_pcg(
     tol: float,
     plan: Plan,
     start: Array | None,
+    sample_weight: NDArray[np.float64] | None,
 ) -> RidgeFit:
     dtype = Y.dtype
-    rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha))
-    precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype)
+    # CG wants a symmetric matrix near a multiple of I: with S = W^(1/2) and coef = S b it solves
+    # (S K S + alpha I) b = S Y, whose residual is S times that of the system in coef. Without a
+    # ridge the weights do not matter.
+    weights = None
+    if sample_weight is not None and alpha > 0:
+        weights = bounded_weights(alpha, sample_weight)
+    roots = None if weights is None else np.sqrt(weights)
+    rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha, roots))
+    precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype, roots)
     packed = backend.packed_kernel_matrix(X, kernel, root) if plan.stored else None
 
     def matmul(P: NDArray[np.float64]) -> NDArray[np.float64]:
-        V = P.astype(dtype)
+        V = _scaled(P, roots, np.empty(P.shape, dtype))
         if packed is not None:
             product = backend.packed_matmul(packed, V)
         else:
             product = backend.kernel_matmul(X, X, V, kernel, root)
         result = alpha * P
-        result += product
+        result += _scaled(product, roots, product)
         return result
 
+    targets = Y.astype(np.float64)
     begin = None if start is None else start.astype(np.float64)
+    if roots is not None:
+        targets *= roots[:, None]
+        if begin is not None:
+            begin /= roots[:, None]
     # The products are ours, threaded; BLAS would only add up vectors, in an order of its threads.
     with one_blas_thread():
-        solution = pcg(matmul, Y.astype(np.float64), precondition, tol=tol, start=begin)
+        solution = pcg(
+            matmul,
+            targets,
+            precondition,
+            tol=tol,
+            start=begin,
+            row_weights=None if weights is None else 1.0 / weights,
+        )
     info = {
         "solver": "pcg",
         "stored": plan.stored,
@@ -189,13 +237,22 @@ def _by_pcg(
         "rank": rank,
         "bytes": plan.bytes,
     }
-    coef = solution.coef.astype(dtype)
+    coef = _scaled(solution.coef, roots, np.empty(Y.shape, dtype))
     return RidgeFit(coef, alpha, solution.residual, "pcg", plan.bytes, info, None)
 
 
-def _residuals(X: Array, Y: Array, coef: Array, alpha: float, kernel: Kernel, root: Root) -> Array:
+def _scaled(A: Array, roots: NDArray[np.float64] | None, out: Array) -> Array:
+    """Write A, its rows times `roots`, to `out`; return that."""
+    if roots is not None:
+        return np.multiply(A, roots[:, None], out=out, casting="same_kind")
+    if out is not A:
+        out[...] = A
+    return out
+
+
+def _residuals(X: Array, Y: Array, coef: Array, ridges: Array, kernel: Kernel, root: Root) -> Array:
     residuals = backend.kernel_matmul(X, X, coef, kernel, root)
-    residuals += Y.dtype.type(alpha) * coef
+    residuals += ridges[:, None] * coef
     return np.subtract(Y, residuals, out=residuals)
 
 

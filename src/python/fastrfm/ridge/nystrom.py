@@ -48,6 +48,9 @@ class NystromPreconditioner:
     `alpha` plus the mean of the diagonal that the landmarks leave of K, so that the rest of the
     spectrum is scaled to about 1 too. The same bits for every number of threads.
 
+    With `row_roots`, the diagonal of S, it is that of ``S K S + alpha I``: C becomes S C, and rows
+    become landmarks with a probability that grows with their weight.
+
     Parameters
     ----------
     X : ndarray of shape (n, d)
@@ -55,9 +58,11 @@ class NystromPreconditioner:
         Of K.
     alpha : float
     rank : int
-        Number of landmarks, drawn uniformly with a fixed seed.
+        Number of landmarks, drawn with a fixed seed; without `row_roots` uniformly.
     dtype : dtype
         Working precision.
+    row_roots : ndarray of shape (n,), optional
+        Roots of the sample weights.
     """
 
     def __init__(
@@ -68,10 +73,11 @@ class NystromPreconditioner:
         alpha: float,
         rank: int,
         dtype: np.dtype[Any],
+        row_roots: NDArray[np.float64] | None = None,
     ) -> None:
         n = len(X)
         rng = np.random.default_rng(0)
-        landmarks = np.sort(rng.choice(n, rank, replace=False))
+        landmarks = _draw_landmarks(n, rank, row_roots, rng)
         self.rank = rank
         self._C = np.empty((n, rank), dtype)
         backend.kernel_matrix(X, X[landmarks], kernel, root, out=self._C)
@@ -83,9 +89,18 @@ class NystromPreconditioner:
             explained = solve_triangular(
                 L, self._C[rows].T.astype(np.float64), lower=True, overwrite_b=True
             )
-            left = 1.0 - float(np.mean(np.einsum("ij,ij->j", explained, explained)))
+            explained_diagonal = np.einsum("ij,ij->j", explained, explained)
             del L, explained
-            self.mu = alpha + max(left, JITTER)
+            if row_roots is None:
+                left = max(1.0 - float(np.mean(explained_diagonal)), JITTER)
+            else:
+                weights = row_roots[rows] ** 2
+                left = max(
+                    float(np.mean(weights * (1.0 - explained_diagonal))),
+                    JITTER * float(np.mean(weights)),
+                )
+                np.multiply(self._C, row_roots[:, None], out=self._C, casting="same_kind")
+            self.mu = alpha + left
             W *= self.mu
             W += backend.landmark_gram(self._C)
             self._factor = cho_factor(W, lower=True, overwrite_a=True)
@@ -99,6 +114,23 @@ class NystromPreconditioner:
         np.subtract(R, result, out=result)
         result /= self.mu
         return result
+
+
+def _draw_landmarks(
+    n: int, rank: int, row_roots: NDArray[np.float64] | None, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return sorted rows, without replacement; with `row_roots` one after the other by weight.
+
+    Heavy rows span the largest eigenvalues of ``S K S``. Iterations to 1e-4 by uniform landmarks /
+    by these, 4,000 rows, 250 landmarks, alpha 0.1: a fiftieth of the rows of weight 100 43 / 23, a
+    two hundredth of 10,000 114 / 17, weights of 0.5 to 2 19 / 19, of 1e-6 to 1 11 / 10.
+    """
+    if row_roots is None:
+        return np.sort(rng.choice(n, rank, replace=False))
+    # The smallest of exponential variables over the weights (Efraimidis, Spirakis 2006,
+    # doi:10.1016/j.ipl.2005.11.003), as logarithms, which no weight overflows.
+    keys = np.log(rng.standard_exponential(n)) - 2.0 * np.log(row_roots)
+    return np.sort(np.argpartition(keys, rank - 1)[:rank])
 
 
 def preconditioner_bytes(n: int, rank: int, itemsize: int) -> int:
@@ -117,12 +149,19 @@ def largest_rank(n: int) -> int:
     return min(n, MOST_LANDMARKS, max(balanced, FEWEST_LANDMARKS))
 
 
-def choose_rank(X: Array, kernel: Kernel, root: Root, alpha: float) -> int:
+def choose_rank(
+    X: Array,
+    kernel: Kernel,
+    root: Root,
+    alpha: float,
+    row_roots: NDArray[np.float64] | None = None,
+) -> int:
     """Choose the number of landmarks: as `largest_rank`, fewer where the spectrum decays fast.
 
     The eigenvalues of K are estimated from those of 400 rows, times n / 400. Landmarks beyond the
     number of eigenvalues above `alpha` have nothing left to capture; twice that number is taken,
-    as uniform landmarks are not the best ones.
+    as uniform landmarks are not the best ones. With `row_roots`, of ``S K S``, S their diagonal
+    matrix.
     """
     n = len(X)
     most = largest_rank(n)
@@ -130,6 +169,8 @@ def choose_rank(X: Array, kernel: Kernel, root: Root, alpha: float) -> int:
         return most
     rows = np.sort(np.random.default_rng(0).choice(n, SPECTRUM_ROWS, replace=False))
     K = backend.kernel_matrix(X[rows], None, kernel, root).astype(np.float64)
+    if row_roots is not None:
+        K *= row_roots[rows, None] * row_roots[rows]
     try:
         with one_blas_thread():
             eigenvalues = np.linalg.eigvalsh(K) * (n / SPECTRUM_ROWS)

@@ -46,6 +46,7 @@ def pcg(
     *,
     tol: float,
     start: Vectors | None = None,
+    row_weights: Vectors | None = None,
     max_iterations: int = MAX_ITERATIONS,
 ) -> Solution:
     """Solve ``A coef = Y`` for a symmetric positive definite A.
@@ -65,19 +66,23 @@ def pcg(
         Relative residual of every output.
     start : ndarray of shape (n, c), optional
         Coefficients to start from.
+    row_weights : ndarray of shape (n,), optional
+        Of the rows in the squared norms of residuals and of `Y`; None: 1.
     """
-    sizes = np.linalg.norm(Y, axis=0)
+    sizes = _norms(Y, row_weights)
     scale = np.where(sizes > 0, sizes, 1.0)
     coef = np.zeros_like(Y) if start is None else np.where(sizes > 0, start, 0.0)
     R = Y - matmul(coef) if coef.any() else Y.copy()
     iterations = 0
-    residual = float((np.linalg.norm(R, axis=0) / scale).max())
+    residual = float((_norms(R, row_weights) / scale).max())
     for _ in range(MAX_RESTARTS):
         if residual <= tol or iterations >= max_iterations:
             break
-        iterations += _run(matmul, precondition, coef, R, tol * scale, max_iterations - iterations)
+        iterations += _run(
+            matmul, precondition, coef, R, tol * scale, row_weights, max_iterations - iterations
+        )
         R = Y - matmul(coef)
-        before, residual = residual, float((np.linalg.norm(R, axis=0) / scale).max())
+        before, residual = residual, float((_norms(R, row_weights) / scale).max())
         if residual > before / 2:
             break
     return Solution(coef, residual, iterations)
@@ -89,10 +94,11 @@ def _run(
     coef: Vectors,
     R: Vectors,
     wanted: Vectors,
+    row_weights: Vectors | None,
     max_iterations: int,
 ) -> int:
     """CG on the outputs whose residual exceeds `wanted`, updating `coef` in place; its length."""
-    active = np.flatnonzero(np.linalg.norm(R, axis=0) > wanted)
+    active = np.flatnonzero(_norms(R, row_weights) > wanted)
     r = R[:, active]
     z = precondition(r)
     p = z.copy()
@@ -105,7 +111,7 @@ def _run(
         step = np.where(usable, rz / np.where(usable, curvature, 1.0), 0.0)
         coef[:, active] += step * p
         r -= step * q
-        going = usable & (np.linalg.norm(r, axis=0) > wanted[active])
+        going = usable & (_norms(r, row_weights) > wanted[active])
         if not going.any():
             return iteration
         if not going.all():
@@ -114,3 +120,10 @@ def _run(
         rz, last = np.einsum("ij,ij->j", r, z), rz
         p = z + (rz / last) * p
     return max_iterations
+
+
+def _norms(R: Vectors, row_weights: Vectors | None) -> Vectors:
+    """Return the norm of each column."""
+    if row_weights is None:
+        return np.asarray(np.linalg.norm(R, axis=0))
+    return np.asarray(np.sqrt(np.einsum("ij,ij,i->j", R, R, row_weights)))
