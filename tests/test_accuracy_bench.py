@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +255,24 @@ def test_what_was_done_before_a_crash_is_kept(folder: Path) -> None:
         None,
         "its process ended, by SIGABRT",
     ]
+
+
+def test_an_interrupt_ends_the_children_and_leaves_no_result(folder: Path, tmp_path: Path) -> None:
+    store, started = Store(tmp_path / "a.jsonl"), threading.Event()
+
+    def runner(task: Task) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        if task.set == "cls/step":  # beside the one that sleeps
+            started.wait()
+            raise KeyboardInterrupt
+        threading.Timer(0.2, started.set).start()
+        yield from run_in_child(task, 60.0, child("time.sleep(60)"))
+
+    tasks = [task(folder, "cls/step"), task(folder, "reg/line")]
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(tasks, runner, store, STAMP, VERSIONS, jobs=2, quiet=True)
+    assert time.perf_counter() - start < 30
+    assert store.read() == {}
 
 
 # ---- the results' file

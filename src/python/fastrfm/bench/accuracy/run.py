@@ -17,7 +17,7 @@ from fastrfm.bench.accuracy.contenders import OURS, PACKAGES, REFERENCE
 from fastrfm.bench.accuracy.data import Caps, n_splits
 from fastrfm.bench.accuracy.report import short_reason
 from fastrfm.bench.accuracy.store import Line, Store
-from fastrfm.bench.accuracy.tasks import Cell, Task
+from fastrfm.bench.accuracy.tasks import Cell, Task, end_running
 
 __all__ = ["ALL", "installed", "is_outdated", "make_tasks", "run_tasks", "to_do"]
 
@@ -126,7 +126,7 @@ def run_tasks(
     quiet : bool
         No progress bar.
     """
-    lock = threading.Lock()
+    lock, stopped = threading.Lock(), threading.Event()
     seen = sys.stderr.isatty()  # a line now and then is enough for a log
     interval = 0.1 if seen else LOG_SECONDS
     with (
@@ -140,6 +140,8 @@ def run_tasks(
             with lock:
                 bar.set_postfix_str(f"{task.set} {task.contender}", refresh=seen)
             for cell, result in runner(task):
+                if stopped.is_set():  # its end is not its own failure
+                    return
                 now = datetime.now(timezone.utc).isoformat(timespec="seconds")
                 line = {**stamp, "threads": task.threads, "date": now, **result}
                 line["versions"] = versions[task.contender]
@@ -156,5 +158,7 @@ def run_tasks(
             for future in futures:
                 future.result()
         except BaseException:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            end_running()
             raise

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastrfm.bench.accuracy.data import Caps
 from fastrfm.bench.processes import THREAD_VARIABLES
 
-__all__ = ["WORKER", "Cell", "Task", "run_in_child", "task_from_json"]
+__all__ = ["WORKER", "Cell", "Task", "end_running", "run_in_child", "task_from_json"]
 
 WORKER = (sys.executable, "-m", "fastrfm.bench.accuracy.worker")
 # Of what a child wrote before it failed.
 KEPT_CHARACTERS = 2_000
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def run_in_child(
             env=environment,
             start_new_session=True,
         )
+        _running.add(child)
         failure = None
         try:
             child.communicate(json.dumps(asdict(task)).encode(), timeout=limit)
@@ -92,6 +95,7 @@ def run_in_child(
             failure = f"took longer than {limit:g} s"
         finally:
             _end(child)
+            _running.discard(child)
         if failure is None and child.returncode:
             failure = f"its process ended, {_reason(child.returncode)}"
         answers.seek(0)
@@ -106,10 +110,17 @@ def run_in_child(
             yield cell, {"failure": f"{text}\n{said}".strip()}
 
 
+def end_running() -> None:
+    """End the children of all threads: an interrupt reaches none of them."""
+    for child in list(_running):
+        _end(child)
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and all that it started; also where the parent is interrupted."""
+    """End the child and all that it started."""
     if child.poll() is None:
-        os.killpg(child.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 
