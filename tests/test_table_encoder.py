@@ -20,7 +20,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from cases import Array
 from fastrfm import RFMRegressor
 from fastrfm.preprocessing import TableEncoder
-from fastrfm.preprocessing.categories import MANY_LEVELS
+from fastrfm.preprocessing.categories import (
+    CODE_WIDTH,
+    MANY_LEVELS,
+    SHARED_COLUMNS,
+    many_level_codes,
+)
 
 polars = pytest.importorskip("polars", reason="the frames of polars")
 
@@ -164,7 +169,7 @@ def test_missing_numbers_and_constant_columns() -> None:
     np.testing.assert_array_equal(encoder.transform([[NAN, 8, 9]]), [[0, 0, 0, 0]])
 
 
-@pytest.mark.parametrize("missing", [None, NAN, pd.NA])
+@pytest.mark.parametrize("missing", [None, NAN, np.float32(NAN), pd.NA])
 def test_missing_values_of_every_kind(missing: Any) -> None:
     X = pd.DataFrame({
         "a": pd.Series(["u", missing, "v", missing], dtype=object),
@@ -246,12 +251,38 @@ def test_many_levels_have_a_code_of_fixed_width() -> None:
     levels = np.arange(MANY_LEVELS + 1)
     encoder = TableEncoder(categorical_features=[0]).fit(levels[:, None])
     Z = encoder.transform(levels[:, None])
-    assert encoder.encoded_feature_names_[0] == "x0 code 0"
-    assert len(encoder.source_) == Z.shape[1] < MANY_LEVELS
+    assert encoder.encoded_feature_names_[447:449] == ["x0=447", "x0 code 0"]
+    assert len(encoder.source_) == Z.shape[1] == CODE_WIDTH == 512
     assert len(np.unique(Z, axis=0)) == len(levels)
     np.testing.assert_array_equal(encoder.transform([[MANY_LEVELS + 5]]), 0)
     shuffled = TableEncoder(categorical_features=[0]).fit(levels[::-1, None])
     np.testing.assert_array_equal(shuffled.transform(levels[:, None]), Z)
+
+
+@pytest.mark.parametrize("count", [600, 3000, 50_000])
+def test_codes_of_many_levels(count: int) -> None:
+    """The frequent ones are one-hot, all are distinct and as far apart as one-hot codes."""
+    frequency = np.random.default_rng(0).integers(1, 100, count).astype(np.float64)
+    codes = many_level_codes(frequency)
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1)
+    own = codes[:, :-SHARED_COLUMNS].sum(axis=1) > 0
+    assert own.sum() == CODE_WIDTH - SHARED_COLUMNS
+    assert frequency[own].min() >= frequency[~own].max()
+    assert len(np.unique(np.packbits(codes > 0, axis=1), axis=0)) == count
+    sample = codes[:: count // 300]
+    distance = np.linalg.norm(sample[:, None] - sample, axis=2)[np.triu_indices(len(sample), 1)]
+    assert abs(np.median(distance) / np.sqrt(2) - 1) < 0.2
+    assert distance.min() > 0.4
+
+
+def test_weights_say_which_of_many_levels_are_frequent() -> None:
+    levels = np.arange(MANY_LEVELS + 1)[:, None]
+    weight = np.where(levels[:, 0] % 5 == 2, 3, 1)
+    chosen = TableEncoder(categorical_features=[0])
+    by_weight = chosen.fit(levels, weight.astype(np.float64)).transform(levels)
+    by_rows = chosen.fit(np.repeat(levels, weight, axis=0)[::-1]).transform(levels)
+    np.testing.assert_array_equal(by_weight, by_rows)
+    assert chosen.encoded_feature_names_[:3] == ["x0=2", "x0=7", "x0=12"]
 
 
 @settings(max_examples=25, deadline=None)

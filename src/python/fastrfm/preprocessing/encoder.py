@@ -156,7 +156,7 @@ class TableEncoder:
         for block in table.numbers(self.is_categorical_):
             self._scaler.fit(block, weight)
         self._categories = {
-            feature: Category(table.category(feature), column_label(self._labels, feature))
+            feature: Category(table.category(feature), column_label(self._labels, feature), weight)
             for feature in np.flatnonzero(self.is_categorical_).tolist()
         }
 
