@@ -261,18 +261,18 @@ def test_many_levels_have_a_code_of_fixed_width() -> None:
 
 @pytest.mark.parametrize("count", [600, 3000, 50_000])
 def test_codes_of_many_levels(count: int) -> None:
-    """The frequent ones are one-hot, all are distinct and as far apart as one-hot codes."""
+    """The frequent ones are one-hot, all are distinct and about as far apart as one-hot codes."""
     frequency = np.random.default_rng(0).integers(1, 100, count).astype(np.float64)
     codes = many_level_codes(frequency)
     np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1)
     own = codes[:, :-SHARED_COLUMNS].sum(axis=1) > 0
     assert own.sum() == CODE_WIDTH - SHARED_COLUMNS
     assert frequency[own].min() >= frequency[~own].max()
-    assert len(np.unique(np.packbits(codes > 0, axis=1), axis=0)) == count
+    assert len({row.tobytes() for row in np.packbits(codes > 0, axis=1)}) == count
     sample = codes[:: count // 300]
-    distance = np.linalg.norm(sample[:, None] - sample, axis=2)[np.triu_indices(len(sample), 1)]
-    assert abs(np.median(distance) / np.sqrt(2) - 1) < 0.2
-    assert distance.min() > 0.4
+    cosine = (sample @ sample.T)[np.triu_indices(len(sample), 1)]
+    assert np.median(cosine) <= 0.25
+    assert cosine.max() < 0.9
 
 
 def test_weights_say_which_of_many_levels_are_frequent() -> None:

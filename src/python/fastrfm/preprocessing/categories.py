@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.intp]
 
-# A category has at most this many columns: up to so many levels it is one-hot. Every narrower code
-# that was measured (random signs, pairs of columns, rare levels merged) costs accuracy as soon as
-# levels tell anything, 1% to 4% on California's grid cells and up to 24% on the kings' squares of
-# chess, while one-hot columns cost little: 7.0 s for a fit with 762 columns, 3.8 s with 140, where
-# the factorisation is most of the time. So the code is narrowed only where the columns of one
-# category would outweigh all else, in the n x d rows (2 KB each at 512) and in the d^3 of the
-# metric; and then only the rare levels share columns: 192 of 750 levels with columns of their
-# own, the others sharing 64, cost 1.0% (norm 2) and 0.5% (norm 1). bench/results/many_levels.md
+# A category has at most this many columns: up to so many levels it is one-hot. Every code of at
+# most 128 columns that was measured (random signs, pairs of columns, rare levels merged) costs
+# accuracy where the levels tell much: 0.4% to 6% on California's grid cells, up to 46% on the
+# kings' squares of chess. One-hot columns cost less than one would think: 7.0 s for a fit with 762
+# columns, 3.8 s with 140, since the factorisation does not see them. So a code is narrowed only
+# where one category would outweigh all else in the n x d rows (2 KB each at 512) and in the d^3 of
+# the metric, and then only rare levels share columns: with 512 columns for 750 levels the error is
+# within 0.1% of one-hot's, with 256 it is 1.0% (norm 2) and 0.5% (norm 1) above.
+# bench/results/many_levels.md
 MANY_LEVELS = 512
 CODE_WIDTH = MANY_LEVELS
 # Columns that the rare levels share; pairs of them were better than random signs over all of them.
@@ -122,7 +123,7 @@ def many_level_codes(
     sets = comb(SHARED_COLUMNS, size)
     drawn = np.random.default_rng(0).choice(sets, len(others), replace=False)
     table = np.zeros((len(frequency), width))
-    table[own, np.arange(columns)] = 1
+    table[own, np.arange(len(own))] = 1
     for chosen in _sets_of_columns(drawn, SHARED_COLUMNS, size):
         table[others, columns + chosen] = np.sqrt(1 / size)
     return table
