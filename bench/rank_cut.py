@@ -30,7 +30,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from fastrfm import RFMClassifier, backend
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.bench.machine import available_cores, describe_machine
-from fastrfm.preprocessing import ColumnScaler
+from fastrfm.preprocessing import TableEncoder
 from fastrfm.recursion import Candidate, RecursionSettings, run_recursion
 
 Array = NDArray[Any]
@@ -116,7 +116,7 @@ def load(path: Path, rows: int | None) -> Images:
         train, test = next(folds.split(X, labels, groups))
     if rows is not None and rows < len(train):
         train = np.random.default_rng(0).choice(train, rows, replace=False)
-    scaler = ColumnScaler(True).fit(X[train])
+    scaler = TableEncoder().fit(X[train])
     codes = np.searchsorted(np.unique(labels), labels)
     indicators = np.eye(codes.max() + 1, dtype=np.float32)[codes]
     if indicators.shape[1] == 2:

@@ -22,7 +22,7 @@ from fastrfm.kernels import Kernel
 from fastrfm.memory import within_memory_limit
 from fastrfm.metric import Root, metric_of_root
 from fastrfm.outputs import check_not_centred
-from fastrfm.preprocessing import ColumnScaler
+from fastrfm.preprocessing import TableEncoder
 from fastrfm.recursion import (
     Array,
     RecursionResult,
@@ -159,7 +159,7 @@ class BaseRFM(ABC, BaseEstimator):
         settings = self._settings()
         rng = check_random_state(self.random_state)
         X_array, y_array = self._validate_training_data(X, y)
-        scaler = ColumnScaler(self.standardize).fit(X_array)
+        scaler = TableEncoder(categorical_features=None, standardize=self.standardize).fit(X_array)
         X_fit = scaler.transform(X_array)
         Y = self._fit_targets(y_array).astype(X_fit.dtype)
         (n, d), c = X_fit.shape, Y.shape[1]
@@ -223,7 +223,7 @@ class BaseRFM(ABC, BaseEstimator):
         return callbacks
 
     def _given_validation(
-        self, X_val: ArrayLike | None, y_val: ArrayLike | None, scaler: ColumnScaler, loss: Loss
+        self, X_val: ArrayLike | None, y_val: ArrayLike | None, scaler: TableEncoder, loss: Loss
     ) -> HeldOut:
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
@@ -233,7 +233,7 @@ class BaseRFM(ABC, BaseEstimator):
         check_consistent_length(X_array, Y)
         return HeldOut(scaler.transform(X_array), Y, loss)
 
-    def _store(self, result: RecursionResult, X_fit: Array, scaler: ColumnScaler) -> None:
+    def _store(self, result: RecursionResult, X_fit: Array, scaler: TableEncoder) -> None:
         d = X_fit.shape[1]
         metric = metric_of_root(result.root)
         if metric is None:

@@ -1,0 +1,5 @@
+"""From a table as people have it to rows of numbers between which a distance makes sense."""
+
+from fastrfm.preprocessing.encoder import TableEncoder
+
+__all__ = ["TableEncoder"]
