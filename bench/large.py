@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 import fastrfm
 from fastrfm.bench.machine import describe_machine
+from fastrfm.members import PAPERS
 
 Array = NDArray[Any]
 
@@ -57,7 +58,7 @@ def load(case: str, data: Path) -> tuple[Array, Array, Array, Array]:
 def measure(case: str, data: Path) -> None:
     """Fit one case in this process and print a JSON line."""
     X, y, X_test, y_test = load(case, data)
-    model = fastrfm.RFMRegressor(random_state=0, verbose=2, **CASES[case])
+    model = fastrfm.RFMRegressor(random_state=0, verbose=2, **PAPERS | CASES[case])
     started = perf_counter()
     model.fit(X, y)
     seconds = perf_counter() - started

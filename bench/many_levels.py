@@ -79,7 +79,7 @@ def cases(folder: Path) -> Iterator[Case]:
         X, y = file["X"], file["y"]
     for degrees in (0.5, 0.25, 0.1):
         cell = cross(*np.floor(X[:, :2] / degrees).T)
-        rest = TableEncoder(categorical_features=[6], compress_outliers=True).fit(X[:, 2:])
+        rest = TableEncoder(categorical_features=[6], scaling="compressed").fit(X[:, 2:])
         yield Case(f"california {degrees} deg", rest.transform(X[:, 2:]), cell, y, True)
     with np.load(folder / "cls/adult.npz") as file:
         X, y, categorical = file["X"], file["y"], file["cat_mask"]
@@ -91,7 +91,7 @@ def cases(folder: Path) -> Iterator[Case]:
     ):
         at = [names.index(name) for name in crossed]
         others = np.setdiff1d(np.arange(X.shape[1]), [*at, names.index("education_num")])
-        rest = TableEncoder(categorical_features=categorical[others], compress_outliers=True)
+        rest = TableEncoder(categorical_features=categorical[others], scaling="compressed")
         yield Case(
             f"adult {len(crossed)} {crossed[0]}",
             rest.fit(X[:, others]).transform(X[:, others]),

@@ -31,7 +31,9 @@ from fastrfm import RFMClassifier, backend
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.bench.machine import available_cores, describe_machine
 from fastrfm.preprocessing import TableEncoder
-from fastrfm.recursion import Candidate, RecursionSettings, run_recursion
+from fastrfm.recursion import RecursionSettings, run_recursion
+from fastrfm.selection import Candidate, Verdict
+from fastrfm.watch import Watch
 
 Array = NDArray[Any]
 
@@ -68,14 +70,14 @@ class Recorder:
     X_test: Array
     scores: list[Array] = field(default_factory=list)
 
-    def score(self, candidate: Candidate) -> float:
+    def judge(self, candidate: Candidate) -> Verdict:
         """Note the scores of the test rows."""
         self.scores.append(
             backend.kernel_matmul(
                 self.X_test, candidate.X, candidate.ridge.coef, candidate.kernel, candidate.root
             )
         )
-        return -float(len(self.scores))
+        return Verdict(-float(len(self.scores)))
 
     def is_hopeless(self, score: float, best: float) -> bool:
         """Never: all iterations are to be seen."""
@@ -132,6 +134,17 @@ def load(path: Path, rows: int | None) -> Images:
     )
 
 
+class Stopwatch(Watch):
+    """Notes when each iteration ended."""
+
+    def __init__(self, ends: list[float]) -> None:
+        self.ends = ends
+
+    def iteration(self, entry: dict[str, Any]) -> None:
+        """Note the time."""
+        self.ends.append(perf_counter())
+
+
 def run_once(data: Images, tolerance: float, n_iter: int, fit: Fit) -> None:
     """Run the recursion and add what it did to `fit`."""
     recorder = Recorder(data.X_test)
@@ -145,7 +158,7 @@ def run_once(data: Images, tolerance: float, n_iter: int, fit: Fit) -> None:
         settings,
         selection=recorder,
         rng=np.random.RandomState(0),
-        on_iteration=lambda entry: ends.append(perf_counter()),
+        watch=Stopwatch(ends),
     )
     seconds = []
     for entry, start, end in zip(result.history, ends, ends[1:], strict=False):

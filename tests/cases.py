@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 import oracle
+from fastrfm import RFMClassifier, RFMRegressor
+from fastrfm.members import PAPERS
 
 Array = NDArray[Any]
 
@@ -137,3 +139,13 @@ def shape(*sizes: int) -> str:
     """Return a pattern of a shape as a message spells it."""
     inner = r",\s*".join(str(size) for size in sizes)
     return rf"\({inner},?\)"
+
+
+def plain_regressor(**parameters: Any) -> RFMRegressor:
+    """Return a regressor of one member, with the papers' parameters but for those given."""
+    return RFMRegressor(**(PAPERS | parameters))
+
+
+def plain_classifier(**parameters: Any) -> RFMClassifier:
+    """Return a classifier of one member, with the papers' parameters but for those given."""
+    return RFMClassifier(**(PAPERS | parameters))

@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastrfm
+from cases import plain_regressor
 from fastrfm.threads import one_blas_thread
 
 THREADS = 3
@@ -41,7 +42,7 @@ def fit(solver: str) -> bytes:
 
     A short one: on a single core, every call of a BLAS with two threads waits for the scheduler.
     """
-    model = fastrfm.RFMRegressor(n_iter=1, solver=solver, tol=0.1, random_state=0)
+    model = plain_regressor(n_iter=1, solver=solver, tol=0.1, random_state=0)
     return model.fit(X[:300], X[:300, 0] * X[:300, 1]).dual_coef_.tobytes()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 import fastrfm
+from fastrfm.members import PAPERS
 
 
 def resident() -> int:
@@ -56,7 +57,7 @@ def main() -> None:
         before = resident()
         _, info = fastrfm.solve_ridge(X, Y, return_info=True, **options)
     else:
-        model = fastrfm.RFMRegressor(random_state=0, **small)
+        model = fastrfm.RFMRegressor(random_state=0, **PAPERS | small)
         model.fit(*data(2_000, d, c, dtype))
         X, Y = data(n, d, c, dtype)
         before = resident()

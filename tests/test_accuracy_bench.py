@@ -137,12 +137,10 @@ def test_one_hot_form() -> None:
     assert forms.one_hot_blocks(numbers, np.array([False])) == (1, [])
 
 
-def test_frames_keep_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_keep_what_is_missing() -> None:
     frame = forms.as_catboost_wants(X_MIXED, MASK)
     assert frame["x1"].tolist() == ["0", "2", "missing", "2"]
     assert np.isnan(frame["x0"][1])
-    assert forms.as_fastrfm_wants(X_MIXED, MASK)(X_MIXED).shape == (4, 4)
-    monkeypatch.setattr(forms, "FASTRFM_TAKES_FRAMES", True)
     form = forms.as_fastrfm_wants(X_MIXED, MASK)
     frame = form(np.array([[np.nan, 2], [0, 1], [0, np.nan]], np.float32))
     assert frame["x1"].cat.categories.tolist() == ["0", "2", "1"]

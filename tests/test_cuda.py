@@ -24,6 +24,7 @@ from cases import (
     coefficients,
     grid_rows,
     make_metric,
+    plain_regressor,
     typical_bandwidth,
 )
 from fastrfm.backend import kernel_triangle, running_on
@@ -419,7 +420,7 @@ def test_an_estimator_fits_the_same_there(cuda: Backend) -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((120, 4))
     y = X[:, 0] * X[:, 1]
-    model = fastrfm.RFMRegressor(n_iter=2, early_stopping=False, random_state=0)
+    model = plain_regressor(n_iter=2, early_stopping=False, random_state=0)
     expected = model.fit(X, y).predict(X[:20])
     with cuda.active():
         model.fit(X, y)

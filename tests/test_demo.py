@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
-from fastrfm import RFMClassifier, RFMRegressor
+from cases import plain_classifier, plain_regressor
 from fastrfm.demo import DemoOptions, compare, run_demo
 from fastrfm.demo.data import DataError, bundled_sets, read_file
 from fastrfm.displays import (
@@ -25,6 +25,7 @@ from fastrfm.displays import (
     MetricDisplay,
     TrainingDisplay,
 )
+from fastrfm.members import PAPERS
 
 pytestmark = pytest.mark.core
 
@@ -48,7 +49,7 @@ def test_the_demonstration(tmp_path: Path) -> None:
     text = shown(DemoOptions(tmp_path / "figures", folds=2, repeats=1))
     for name in ("digits", "breast cancer", "diabetes", "wine"):
         assert f"On {name}," in text
-    for name in (compare.RFM, compare.KERNEL_RIDGE, compare.BOOSTING):
+    for name in compare.MODELS:
         assert len(re.findall(rf"│ {name} +│ +\d\.\d+ ± \d\.\d+ +│ +\d+\.\d+ │", text)) == 4
     for name in ("digits.png", "breast_cancer.png", "score_by_iteration.png"):
         image = plt.imread(tmp_path / "figures" / name)
@@ -57,7 +58,7 @@ def test_the_demonstration(tmp_path: Path) -> None:
 
     # A reader's check of the sentence on digits.
     X, y = load_digits(return_X_y=True)
-    shares = RFMClassifier(random_state=0).fit(X.astype(np.float32), y).feature_importances_
+    shares = plain_classifier(random_state=0).fit(X.astype(np.float32), y).feature_importances_
     few = np.searchsorted(np.cumsum(np.sort(shares)[::-1]), 0.8) + 1
     assert f"On digits, {few} of 64 pixels carry 80% of the AGOP's trace" in text
     dull = (X.std(axis=0) > 0) & (X.std(axis=0) < 1)
@@ -68,9 +69,11 @@ def test_the_demonstration(tmp_path: Path) -> None:
 
 def test_the_models_differ_only_in_feature_learning() -> None:
     models = compare.models(bundled_sets()[0], alpha=0.5)
-    learned, plain = (models[name].get_params() for name in (compare.RFM, compare.KERNEL_RIDGE))
+    learned, plain = (models[name].get_params() for name in (compare.ONE_RFM, compare.KERNEL_RIDGE))
     assert {name for name in learned if learned[name] != plain[name]} == {"n_iter"}
     assert plain["n_iter"] == 0
+    untouched = type(models[compare.RFM])(random_state=0)
+    assert models[compare.RFM].get_params() == untouched.get_params()
 
 
 def test_score_by_iteration_is_the_held_out_score() -> None:
@@ -81,7 +84,9 @@ def test_score_by_iteration_is_the_held_out_score() -> None:
         for row, (train, test) in zip(
             scores, compare.splits(data, folds=2, repeats=1), strict=True
         ):
-            plain = compare.rfm(data, alpha=1.0, n_iter=0).fit(data.X[train], data.y[train])
+            plain = compare.rfm(data, **PAPERS | {"alpha": 1.0, "n_iter": 0}).fit(
+                data.X[train], data.y[train]
+            )
             assert row[0] == pytest.approx(plain.score(data.X[test], data.y[test]), abs=1e-3)
 
 
@@ -172,7 +177,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 def fitted() -> Any:
     """Return a model with named features."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    return RFMClassifier(n_iter=1).fit(X, y)
+    return plain_classifier(n_iter=1).fit(X, y)
 
 
 def test_metric_display_orders_features_by_weight(fitted: Any) -> None:
@@ -208,7 +213,7 @@ def test_eigenvector_display_holds_the_agops_eigenvectors(fitted: Any) -> None:
 
 def test_training_display_marks_the_iteration_kept() -> None:
     X, y = load_wine(return_X_y=True)
-    model = RFMClassifier(n_iter=3, early_stopping=False).fit(X, y)
+    model = plain_classifier(n_iter=3, early_stopping=False).fit(X, y)
     display = TrainingDisplay.from_estimator(model)
     line, mark = display.ax_.lines
     np.testing.assert_array_equal(line.get_ydata(), [e["score"] for e in model.history_])
@@ -217,7 +222,7 @@ def test_training_display_marks_the_iteration_kept() -> None:
 
 def test_display_errors(fitted: Any) -> None:
     X, y = load_diabetes(return_X_y=True)
-    diagonal = RFMRegressor(n_iter=0, diagonal=True).fit(X, y)
+    diagonal = plain_regressor(n_iter=0, diagonal=True).fit(X, y)
     with pytest.raises(ValueError, match="eigenvectors of a diagonal AGOP are the features"):
         EigenvectorDisplay.from_estimator(diagonal)
     with pytest.raises(ValueError, match="feature_names has 2 entries for 30 features"):

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cases import essentials, number
-from fastrfm import RFMRegressor
+from cases import essentials, number, plain_regressor
 from fastrfm.ridge import make_plan
 
 PROBE = Path(__file__).with_name("memory_probe.py")
@@ -48,8 +47,9 @@ def test_a_solve_takes_what_it_says(way: str, dtype: str) -> None:
     assert result["bytes"] <= limit
     assert result.get("stored", True) == (way != "matrix_free")
     assert result["taken"] <= ALLOWED * limit
-    # and it is not said too high by far, or a limit would be given away
-    assert result["taken"] >= 0.7 * result["bytes"]
+    # and it is not said too high by far, or a limit would be given away; of a few megabytes some
+    # come from what the imports left free
+    assert result["taken"] >= 0.65 * result["bytes"]
 
 
 @pytest.mark.parametrize("megabytes", [130, 250])
@@ -68,14 +68,14 @@ def test_a_fit_by_cholesky_keeps_its_limit() -> None:
 
 def test_a_fit_that_cannot_keep_it_is_refused() -> None:
     X = np.random.default_rng(0).standard_normal((3_000, 40))
-    model = RFMRegressor(memory_limit=3_000_000)
+    model = plain_regressor(memory_limit=3_000_000)
     with pytest.raises(MemoryError, match=essentials("AGOP", number(3_000_000), "agop_samples")):
         model.fit(X, X[:, 0])
     assert not hasattr(model, "dual_coef_")
-    model = RFMRegressor(memory_limit=30_000_000)
+    model = plain_regressor(memory_limit=30_000_000)
     with pytest.raises(MemoryError, match=essentials("leave-one-out", number(30_000_000))):
         model.fit(X, X[:, 0])
-    model = RFMRegressor(solver="cholesky", memory_limit=30_000_000)
+    model = plain_regressor(solver="cholesky", memory_limit=30_000_000)
     with pytest.raises(MemoryError, match=essentials("cholesky", number(30_000_000), "pcg")):
         model.fit(X, X[:, 0])
 

@@ -11,8 +11,7 @@ from threadpoolctl import threadpool_limits
 
 import fastrfm
 from backends import Backend
-from cases import Array, coefficients
-from fastrfm import RFMClassifier, RFMRegressor
+from cases import Array, coefficients, plain_classifier, plain_regressor
 
 pytestmark = pytest.mark.core
 
@@ -157,7 +156,7 @@ def test_estimators_take_mixtures_from_their_random_state() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 6))
     Y = np.sin(X @ rng.standard_normal((6, 8)))
-    model = RFMRegressor(n_iter=1, agop_output_samples=1, random_state=0)
+    model = plain_regressor(n_iter=1, agop_output_samples=1, random_state=0)
     agop = model.fit(X, Y).agop_
     np.testing.assert_array_equal(model.fit(X, Y).agop_, agop)
     assert not np.array_equal(model.set_params(random_state=1).fit(X, Y).agop_, agop)
@@ -170,7 +169,7 @@ def test_a_classifier_learns_from_mixtures() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 10))
     y = np.digitize(X[:, 0], [-1.0, -0.4, 0.0, 0.4, 1.0])
-    plain = RFMClassifier(n_iter=0).fit(X[:400], y[:400]).score(X[400:], y[400:])
-    model = RFMClassifier(agop_output_samples=1, random_state=0).fit(X[:400], y[:400])
+    plain = plain_classifier(n_iter=0).fit(X[:400], y[:400]).score(X[400:], y[400:])
+    model = plain_classifier(agop_output_samples=1, random_state=0).fit(X[:400], y[:400])
     assert model.score(X[400:], y[400:]) > plain + 0.1
     assert model.feature_importances_.argmax() == 0

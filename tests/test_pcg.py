@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import fastrfm
 import oracle
-from cases import Array
+from cases import Array, plain_regressor
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.ridge import fit_ridge
@@ -151,8 +151,8 @@ def test_estimators_recur_with_pcg() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((900, 8)).astype(np.float32)
     y = X[:, 0] * X[:, 1]
-    direct = fastrfm.RFMRegressor(n_iter=2, random_state=0, solver="cholesky").fit(X, y)
-    model = fastrfm.RFMRegressor(n_iter=2, random_state=0, solver="pcg").fit(X, y)
+    direct = plain_regressor(n_iter=2, random_state=0, solver="cholesky").fit(X, y)
+    model = plain_regressor(n_iter=2, random_state=0, solver="pcg").fit(X, y)
     assert {entry["solver"] for entry in model.history_} == {"pcg"}
     assert model.best_iter_ == direct.best_iter_
     X_test = rng.standard_normal((300, 8)).astype(np.float32)

@@ -10,9 +10,10 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 
 import fastrfm
-from cases import Array
+from cases import Array, plain_classifier
 from fastrfm.metric import PIVOTED_FEATURES, metric_of_root, power_root
-from fastrfm.recursion import Candidate, RecursionResult, RecursionSettings, run_recursion
+from fastrfm.recursion import RecursionResult, RecursionSettings, run_recursion
+from fastrfm.selection import Candidate, Verdict
 
 TOLERANCES = st.sampled_from([0.0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 0.5])
 # The decomposition cuts its own rounding noise at any tolerance.
@@ -145,9 +146,9 @@ class LastIteration:
     def __init__(self) -> None:
         self.seen = 0
 
-    def score(self, candidate: Candidate) -> float:
+    def judge(self, candidate: Candidate) -> Verdict:
         self.seen += 1
-        return -float(self.seen)
+        return Verdict(-float(self.seen))
 
     def is_hopeless(self, score: float, best: float) -> bool:
         return False
@@ -196,7 +197,7 @@ def test_an_estimator_cuts_by_its_rank_tolerance() -> None:
     X, y = load_digits(return_X_y=True)
 
     def last_rank(**options: float) -> int:
-        model = fastrfm.RFMClassifier(n_iter=3, early_stopping=False, **options)
+        model = plain_classifier(n_iter=3, early_stopping=False, **options)
         return model.fit(X[:600], y[:600]).history_[-1]["rank"]
 
     assert last_rank(rank_tolerance=1e-3) < last_rank() < last_rank(rank_tolerance=0.0) < 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,9 @@ import fastrfm
 from cases import Array
 from fastrfm.bandwidth import BandwidthRule, median_distance
 from fastrfm.metric import metric_of_root
-from fastrfm.recursion import Candidate, RecursionResult, RecursionSettings, refit, run_recursion
+from fastrfm.recursion import RecursionResult, RecursionSettings, refit, run_recursion
+from fastrfm.selection import Candidate, Verdict
+from fastrfm.watch import Watch
 
 pytestmark = pytest.mark.core
 
@@ -25,12 +28,22 @@ class Scripted:
         self.scores = list(scores)
         self.candidates: list[Candidate] = []
 
-    def score(self, candidate: Candidate) -> float:
+    def judge(self, candidate: Candidate) -> Verdict:
         self.candidates.append(candidate)
-        return self.scores[len(self.candidates) - 1]
+        return Verdict(self.scores[len(self.candidates) - 1])
 
     def is_hopeless(self, score: float, best: float) -> bool:
         return score > 1.5 * best
+
+
+class Listening(Watch):
+    """Calls a function with each entry of the history."""
+
+    def __init__(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        self.listener = listener
+
+    def iteration(self, entry: dict[str, Any]) -> None:
+        self.listener(entry)
 
 
 def problem(n: int = 120, d: int = 6, c: int = 2) -> tuple[Array, Array]:
@@ -100,13 +113,13 @@ def test_equal_scores_keep_the_earlier_iteration() -> None:
 def test_history_has_an_entry_for_each_fit() -> None:
     X, Y = problem()
     seen: list[dict[str, Any]] = []
-    result, _ = run((4.0, 3.0, 2.0, 1.0), X, Y, SETTINGS, on_iteration=seen.append)
+    result, _ = run((4.0, 3.0, 2.0, 1.0), X, Y, SETTINGS, watch=Listening(seen.append))
     assert seen == result.history
     assert [entry["iteration"] for entry in seen] == [0, 1, 2, 3]
     assert [entry["score"] for entry in seen] == [4.0, 3.0, 2.0, 1.0]
     for entry in seen:
-        keys = {"iteration", "solver", "residual", "score", "alpha", "bandwidth", "rank"}
-        assert set(entry) == keys | {"seconds"}
+        keys = {"iteration", "rows", "norm", "exponent", "solver", "residual", "score", "alpha"}
+        assert set(entry) == keys | {"alphas", "bandwidth", "rank", "seconds"}
         assert set(entry["seconds"]) == {"solve", "select", "agop"}
         assert min(entry["seconds"].values()) >= 0.0
         assert entry["residual"] < 1e-4
@@ -138,7 +151,7 @@ def test_an_interrupt_passes_through() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run((1.0,), X, Y, SETTINGS, on_iteration=interrupt)
+        run((1.0,), X, Y, SETTINGS, watch=Listening(interrupt))
 
 
 def test_a_low_rank_target_shrinks_the_transformed_space() -> None:

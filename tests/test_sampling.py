@@ -7,9 +7,10 @@ import pytest
 
 import fastrfm
 from cases import Array
+from fastrfm.losses import SquaredError
 from fastrfm.recursion import RecursionSettings, run_recursion
 from fastrfm.sampling import draw_rows, draw_stratified_rows, strata_of_targets
-from fastrfm.selection import LeaveOneOut, SquaredError
+from fastrfm.selection import LeaveOneOut
 
 
 def indicators(counts: list[int]) -> Array:
@@ -122,6 +123,6 @@ def test_the_recursion_draws_its_rows_by_class(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(backend, "gradient_sums", watched)
     settings = RecursionSettings(n_iter=2, agop_samples=36, early_stopping=False)
-    selection = LeaveOneOut(Y, SquaredError())
+    selection = LeaveOneOut(Y, SquaredError(), None)
     run_recursion(X, Y, settings, selection=selection, rng=np.random.RandomState(0))
     assert seen[:2] == [(36, 6), (36, 6)]

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from cases import Array
-from fastrfm import RFMRegressor
-from fastrfm.preprocessing import TableEncoder
+from cases import Array, plain_regressor
+from fastrfm.preprocessing import Columns, TableEncoder
 from fastrfm.preprocessing.categories import (
     CODE_WIDTH,
     MANY_LEVELS,
@@ -30,6 +31,7 @@ from fastrfm.preprocessing.categories import (
 polars = pytest.importorskip("polars", reason="the frames of polars")
 
 NAN = float("nan")
+SCALINGS: list[Columns | None] = [None, "standard", "compressed", "ranked"]
 
 
 def table() -> dict[str, list[Any]]:
@@ -140,13 +142,14 @@ def test_outliers_are_drawn_in() -> None:
     z = encode(X)
     assert np.abs(z).max() > 6
     beyond = np.abs(z) > 3
-    expected = np.where(beyond, np.sign(z) * (3 + np.log1p(np.maximum(np.abs(z) - 3, 0))), z)
-    np.testing.assert_allclose(encode(X, compress_outliers=True), expected, rtol=1e-14)
+    a = np.maximum(np.abs(z) - 3, 0)
+    expected = np.where(beyond, np.sign(z) * (3 + np.log1p(a) + a / 100), z)
+    np.testing.assert_allclose(encode(X, scaling="compressed"), expected, rtol=1e-14)
 
 
 def test_without_standardisation() -> None:
     X = np.array([[1.0, 5, NAN], [4.0, 5, NAN], [NAN, 5, NAN]])
-    Z = encode(X, np.array([3.0, 1, 7]), standardize=False, compress_outliers=True)
+    Z = encode(X, np.array([3.0, 1, 7]), scaling=None)
     expected = [[1, 0, 5, 0, 1], [4, 0, 5, 0, 1], [1.75, 1, 5, 0, 1]]
     np.testing.assert_allclose(Z, expected, rtol=1e-15)
 
@@ -154,8 +157,8 @@ def test_without_standardisation() -> None:
 def test_the_input_is_neither_changed_nor_shared() -> None:
     X = np.array([[1.0, NAN], [4.0, 5]])
     before = X.copy()
-    for standardize in (True, False):
-        assert not np.shares_memory(encode(X, standardize=standardize), X)
+    for scaling in SCALINGS:
+        assert not np.shares_memory(encode(X, scaling=scaling), X)
     np.testing.assert_array_equal(X, before)
 
 
@@ -286,8 +289,8 @@ def test_weights_say_which_of_many_levels_are_frequent() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**31), st.booleans(), st.booleans())
-def test_repeated_rows_equal_integer_weights(seed: int, compress: bool, standardize: bool) -> None:
+@given(st.integers(0, 2**31), st.sampled_from(SCALINGS))
+def test_repeated_rows_equal_integer_weights(seed: int, scaling: Columns | None) -> None:
     """Whatever the order of the rows."""
     rng = np.random.default_rng(seed)
     n = 40
@@ -297,9 +300,8 @@ def test_repeated_rows_equal_integer_weights(seed: int, compress: bool, standard
     })  # fmt: skip
     counts = rng.integers(1, 5, n)
     repeated = X.loc[rng.permutation(np.repeat(np.arange(n), counts))]
-    options = {"compress_outliers": compress, "standardize": standardize}
-    by_weight = TableEncoder(**options).fit(X, counts.astype(np.float64)).transform(X)
-    by_rows = TableEncoder(**options).fit(repeated).transform(X)
+    by_weight = TableEncoder(scaling=scaling).fit(X, counts.astype(np.float64)).transform(X)
+    by_rows = TableEncoder(scaling=scaling).fit(repeated).transform(X)
     # a is 1 part in a million of its offset, which costs 6 digits of a double's 16
     np.testing.assert_allclose(by_weight, by_rows, rtol=1e-12, atol=1e-12)
 
@@ -308,7 +310,7 @@ def test_one_copy_of_a_numeric_array() -> None:
     X = np.random.default_rng(0).standard_normal((40_000, 50)).astype(np.float32)
     tracemalloc.start()
     try:
-        encoder = TableEncoder(compress_outliers=True).fit(X)
+        encoder = TableEncoder(scaling="compressed").fit(X)
         fit_peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()
         encoder.transform(X)
@@ -325,7 +327,7 @@ FEW = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
 BAD = [
     (scipy.sparse.csr_array(np.eye(2)), None, TypeError, "Sparse data was passed for X, but dense"),
     (scipy.sparse.coo_matrix(np.eye(2)), None, TypeError, "TruncatedSVD"),
-    (pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 1])}), None, TypeError, "column 's' holds"),
+    (pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 1])}), None, TypeError, "column 's' is sparse"),
     (pd.DataFrame({"when": [DATE, DATE]}), None, TypeError,
      "column 'when' holds dates or times (datetime64[us]); convert it to numbers, for example"),
     (polars.DataFrame({"when": [DATE, DATE]}), None, TypeError,
@@ -405,9 +407,69 @@ def test_other_features_than_at_fit() -> None:
 
 
 def test_the_estimator_is_named() -> None:
-    model = RFMRegressor()
+    model = plain_regressor()
     encoder = TableEncoder().fit(pd.DataFrame(FEW), estimator=model)
     assert model.n_features_in_ == encoder.n_features_in_ == 2
     assert model.feature_names_in_.tolist() == encoder.feature_names_in_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="minimum of 1 is required by RFMRegressor"):
         encoder.transform(pd.DataFrame(FEW)[:0], estimator=model)
+
+
+def test_ranks_are_those_of_scipy() -> None:
+    """Average ranks, standardised; between values interpolated, beyond them logarithms."""
+    rng = np.random.default_rng(0)
+    x = np.exp(rng.standard_normal(300)).round(1)
+    x[:20] = NAN
+    encoder = TableEncoder(scaling="ranked").fit(x[:, None])
+    z = encoder.transform(x[:, None])
+    ranks = stats.zscore(stats.rankdata(x[20:]))
+    np.testing.assert_allclose(z[20:, 0], ranks, atol=1e-12)
+    np.testing.assert_array_equal(z[:20], [[0.0, 1.0]] * 20)
+    least, most, deviation = x[20:].min(), x[20:].max(), x[20:].std()
+    beyond = encoder.transform([[least - 2 * deviation], [most + 2 * deviation]])[:, 0]
+    growth = np.log(3) + 0.02
+    np.testing.assert_allclose(beyond, [ranks.min() - growth, ranks.max() + growth])
+    low, high = np.unique(x[20:])[4:6]
+    of_low, middle, of_high = encoder.transform([[low], [(low + high) / 2], [high]])[:, 0]
+    assert middle == pytest.approx((of_low + of_high) / 2)
+
+
+def test_ranks_of_many_values_are_interpolated_closely() -> None:
+    x = np.random.default_rng(0).lognormal(sigma=3.0, size=20_000)
+    z = TableEncoder(scaling="ranked").fit(x[:, None]).transform(x[:, None])[:, 0]
+    np.testing.assert_allclose(z, stats.zscore(stats.rankdata(x)), atol=1e-2)
+    increasing = z[np.argsort(x)]
+    assert (np.diff(increasing) >= 0).all()
+
+
+def test_ranks_of_few_values_come_with_their_indicators() -> None:
+    x = np.array([3.0, 1, 2, 2, NAN, 3, 1])
+    encoder = TableEncoder(scaling="ranked").fit(np.column_stack([x, np.arange(7) % 2]))
+    names = ["x0", "x0 is missing", "x0=1", "x0=2", "x0=3", "x1"]
+    assert encoder.encoded_feature_names_ == names
+    np.testing.assert_array_equal(encoder.source_, [0, 0, 0, 0, 0, 1])
+    Z = encoder.transform([[1.0, 0], [NAN, 1], [2.5, 1], [3, 0]])
+    np.testing.assert_array_equal(Z[:, 1], [0, 1, 0, 0])
+    np.testing.assert_array_equal(Z[:, 2:5], [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("scaling", ["standard", "ranked"])
+def test_float32_rows_have_the_levels_of_float64_ones(scaling: Columns) -> None:
+    X = np.random.default_rng(0).choice([0.1, 0.2, 0.3, 0.7], (40, 2))
+    encoder = TableEncoder(scaling=scaling, categorical_features=[1]).fit(X)
+    narrow = encoder.transform(X.astype(np.float32))
+    np.testing.assert_allclose(narrow, encoder.transform(X), atol=1e-6)
+    back = TableEncoder(scaling=scaling, categorical_features=[1]).fit(X.astype(np.float32))
+    np.testing.assert_allclose(back.transform(X), narrow, atol=1e-6)
+
+
+def test_pyarrow_columns_by_name_sparse_frames_and_names_twice() -> None:
+    table = pa.table({"a": [1.0, 2.0, 3.0], "b": [5, 6, 5]})
+    encoder = TableEncoder(categorical_features=["b"]).fit(table)
+    assert encoder.encoded_feature_names_ == ["a", "b=5", "b=6"]
+    sparse = pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 0.0, 1.0])})
+    with pytest.raises(TypeError, match=r"column 's' is sparse .*\.sparse\.to_dense"):
+        TableEncoder().fit(sparse)
+    twice = pd.DataFrame([[1.0, 2.0]], columns=["a", "a"])
+    with pytest.raises(ValueError, match="more than one column of the name 'a'"):
+        TableEncoder().fit(twice)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import fastrfm
 import fastrfm.backend
 from backends import Backend
-from cases import OPS, Array, call, coefficients, make_metric
+from cases import OPS, Array, call, coefficients, make_metric, plain_regressor
 from fastrfm.bandwidth import median_distance
 from fastrfm.kernels import Kernel
 from fastrfm.metric import metric_of_root, power_root, root_of_metric
@@ -150,7 +150,7 @@ def test_fits_in_python_threads_give_the_bits_of_fits_in_turn() -> None:
     data = [rng.standard_normal((400, 40)) for _ in range(4)]
 
     def fit(X: Array) -> Array:
-        model = fastrfm.RFMRegressor(n_iter=3, norm=1.0, random_state=0)
+        model = plain_regressor(n_iter=3, norm=1.0, random_state=0)
         coef: Array = model.fit(X, X[:, 0] * X[:, 1]).dual_coef_
         return coef
 

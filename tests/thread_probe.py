@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fastrfm
+from cases import plain_regressor
 from fastrfm import backend
 from fork_probe import blas_threads, live_threads
 
@@ -29,7 +30,7 @@ def use() -> None:
     """Run every kind of work: an op, a fit by each solver, a prediction."""
     fastrfm.agop(X, X, X[:, :2])
     for solver in ("cholesky", "pcg"):
-        model = fastrfm.RFMRegressor(n_iter=1, solver=solver, random_state=0)
+        model = plain_regressor(n_iter=1, solver=solver, random_state=0)
         model.fit(X, X[:, 0] * X[:, 1]).predict(X)
 
 

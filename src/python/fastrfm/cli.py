@@ -58,12 +58,14 @@ def build_app() -> "typer.Typer":
         ),
         repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation.")] = 2,
         folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
-        alpha: Annotated[float, typer.Option(min=0.0, help="Ridge of both kernel models.")] = 1e-3,
+        alpha: Annotated[
+            float, typer.Option(min=0.0, help="Ridge of the two with fixed parameters.")
+        ] = 1e-3,
         quick: Annotated[bool, typer.Option("--quick", help="One repeat of two folds.")] = False,
     ) -> None:
         """Compare an RFM with its rivals on real data, and show what it learned.
 
-        Rivals: the same kernel ridge regression without feature learning, and
+        Rivals: one RFM and a kernel ridge regression with the papers' parameters, and
         HistGradientBoosting.
 
         Data: digits, breast cancer, diabetes and wine from scikit-learn, or yours.

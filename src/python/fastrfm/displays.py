@@ -46,9 +46,9 @@ class MetricDisplay:
         max_features: int = 20,
         ax: Axes | None = None,
     ) -> Self:
-        """Plot ``estimator.metric_``; names default to ``estimator.feature_names_in_``."""
+        """Plot ``estimator.metric_``; names default to those of the encoded features."""
         check_is_fitted(estimator)
-        names = _names_of(estimator, feature_names)
+        names = _encoded_names_of(estimator, feature_names)
         return cls(estimator.metric_, feature_names=names).plot(max_features=max_features, ax=ax)
 
     def plot(self, *, max_features: int = 20, ax: Axes | None = None) -> Self:
@@ -170,9 +170,9 @@ class EigenvectorDisplay:
         max_features: int = 12,
         axes: Sequence[Axes] | None = None,
     ) -> Self:
-        """Plot the eigenvectors of ``estimator.agop_``."""
+        """Plot the eigenvectors of ``estimator.agop_``, in encoded features."""
         check_is_fitted(estimator)
-        names = _names_of(estimator, feature_names)
+        names = _encoded_names_of(estimator, feature_names)
         display = cls(estimator.agop_, feature_names=names, image_shape=image_shape)
         return display.plot(n_vectors=n_vectors, max_features=max_features, axes=axes)
 
@@ -219,9 +219,10 @@ class TrainingDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
-        """Plot ``estimator.history_``."""
+        """Plot those iterations of ``estimator.history_`` that were scored."""
         check_is_fitted(estimator)
-        return cls(estimator.history_, estimator.best_iter_).plot(ax=ax)
+        scored = [entry for entry in estimator.history_ if np.isfinite(entry["score"])]
+        return cls(scored, estimator.best_iter_).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw the scores: errors, so the smaller the better."""
@@ -250,6 +251,14 @@ def _names(names: Names, n_features: int) -> NDArray[np.str_]:
 
 def _names_of(estimator: Any, names: Names) -> Names:
     return getattr(estimator, "feature_names_in_", None) if names is None else names
+
+
+def _encoded_names_of(estimator: Any, names: Names) -> Names:
+    """Return the names given, or those of the encoded features where the input's had names."""
+    if names is not None or not hasattr(estimator, "feature_names_in_"):
+        return names
+    encoded: list[str] = estimator.encoded_feature_names_
+    return encoded
 
 
 def _axes(ax: Axes | None, *, size: float) -> tuple[Figure, Axes]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrfm.recursion import RecursionSettings
 from fastrfm.ridge import make_plan
 from fastrfm.ridge.cholesky import cholesky_bytes
 from fastrfm.ridge.leave_one_out import leave_one_out_bytes
 from fastrfm.selection import STAND_IN_ROWS
+from fastrfm.settings import RecursionSettings
 
 __all__ = ["within_memory_limit"]
 
@@ -25,7 +25,14 @@ _SQUARES = 8
 
 
 def within_memory_limit(
-    settings: RecursionSettings, n: int, d: int, c: int, dtype: DTypeLike
+    settings: RecursionSettings,
+    n: int,
+    d: int,
+    c: int,
+    dtype: DTypeLike,
+    *,
+    beside: int = 0,
+    judged: bool = True,
 ) -> RecursionSettings:
     """Return the settings with the part of their memory limit that solves must leave.
 
@@ -36,6 +43,10 @@ def within_memory_limit(
         Rows, features, outputs of the fit.
     dtype : dtype
         Working precision.
+    beside : int
+        Bytes of other tables than the one that is fitted.
+    judged : bool
+        Whether leave-one-out judges each iteration.
 
     Raises
     ------
@@ -45,7 +56,7 @@ def within_memory_limit(
     if settings.memory_limit is None:
         return settings
     rows = min(n, settings.agop_samples)
-    held = _held_bytes(n, d, c, dtype)
+    held = beside + _held_bytes(n, d, c, dtype)
     agop = held + _agop_bytes(n, rows, d, c, dtype)
     if agop > settings.memory_limit:
         raise MemoryError(
@@ -53,13 +64,15 @@ def within_memory_limit(
             f"memory_limit={settings.memory_limit:,}; raise memory_limit, lower agop_samples, use "
             "fewer rows, or pass float32"
         )
-    columns = leave_one_out_bytes(n, np.dtype(dtype).itemsize)
+    columns = leave_one_out_bytes(n, np.dtype(dtype).itemsize) if judged else 0
     # Closed-form leave-one-out has its columns beside the factor ...
     plan = make_plan(
         n, d, c, dtype, settings.solver, settings.memory_limit, reserved=held + columns
     )
     if plan.solver == "cholesky":
         return replace(settings, reserved_bytes=held + columns)
+    if not judged:
+        return replace(settings, reserved_bytes=held)
     # ... and without a factor a smaller regression stands in, when the solve's own memory is free.
     small = min(n, STAND_IN_ROWS)
     stand_in = held + cholesky_bytes(small, d, c, dtype)

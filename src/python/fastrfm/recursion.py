@@ -14,76 +14,42 @@ caller's: see `fastrfm.selection`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm import backend
-from fastrfm.bandwidth import MEDIAN_ROWS, BandwidthRule
+from fastrfm.bandwidth import MEDIAN_ROWS
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
 from fastrfm.outputs import draw_seed
-from fastrfm.ridge import Plan, RidgeFit, fit_ridge, make_plan
+from fastrfm.ridge.plan import CHOLESKY_ROWS
+from fastrfm.ridge_search import (
+    LOOSE_TOL,
+    BestRidge,
+    System,
+    best_ridge,
+    neighbours,
+    solve,
+)
 from fastrfm.sampling import draw_rows, draw_stratified_rows, strata_of_targets
+from fastrfm.selection import Selection, Verdict
+from fastrfm.settings import RecursionSettings
+from fastrfm.watch import SILENT, Watch, Work
+
+__all__ = ["RecursionResult", "RecursionSettings", "rank_of", "refit", "run_recursion", "work_of"]
 
 Array = NDArray[np.floating[Any]]
 
 
-# An iterative solver stops here while the metric still moves: the AGOP, and the choice among
-# iterations, do not feel more. On pol (13,500 rows) and elevators (14,940) the test error at this
-# residual is within 0.4 % of the direct solve's, for a third to a half of the iterations to 1e-4.
-LOOSE_TOL = 1e-2
-
-
-@dataclass(frozen=True)
-class RecursionSettings:
-    """What `run_recursion` needs to know; the estimators' parameters of the same names."""
-
-    norm: float = 2.0
-    exponent: float = 1.0
-    bandwidth: BandwidthRule = field(default_factory=lambda: BandwidthRule(10.0))
-    alpha: float = 1e-3
-    diagonal: bool = False
-    agop_power: float = 0.5
-    n_iter: int = 5
-    center_gradients: bool = False
-    rank_tolerance: float = 1e-7
-    solver: str = "auto"
-    tol: float = 1e-4
-    agop_samples: int = 20_000
-    agop_output_samples: int | None = None
-    memory_limit: int | None = None
-    reserved_bytes: int = 0  # of the limit, for what is there beside a solve
-    early_stopping: bool = True
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A predictor under consideration: ``f(x) = sum_j coef_j K(x, X_j)``.
-
-    `ridge` still holds its factorisation while the candidate is scored, and no longer.
-    """
-
-    X: Array
-    kernel: Kernel
-    root: Root
-    ridge: RidgeFit
-
-
-class Selection(Protocol):
-    """Says how good a candidate is; the smaller the score the better."""
-
-    def score(self, candidate: Candidate) -> float:
-        """Return the candidate's error."""
-        ...
-
-    def is_hopeless(self, score: float, best: float) -> bool:
-        """Whether `score` is so much worse than `best` that the recursion should stop."""
-        ...
+# For estimates of the work: a kernel value beside its distance, and products with K in a solve,
+# and an eigendecomposition, for each cube of its size.
+_KERNEL_FLOPS = 50.0
+_PCG_ITERATIONS = 30.0
+_EIGEN_FLOPS = 10.0
 
 
 @dataclass(frozen=True)
@@ -102,10 +68,13 @@ class RecursionResult:
         The AGOP of this predictor, in input space.
     best_iter : int
     history : list of dict
-        One entry for each iteration: iteration, solver, residual, score, alpha, bandwidth, rank,
-        seconds (of the phases solve, select, agop).
+        One entry for each iteration: iteration, rows (fitted), norm, exponent, solver, residual,
+        score, alpha, alphas (those tried, and their scores), bandwidth, rank, seconds (of the
+        phases solve, select, agop).
     loose : bool
         Whether `coef` was solved to `LOOSE_TOL` only, and wants a `refit`.
+    verdict : Verdict
+        The selection's, of the best iteration.
     """
 
     kernel: Kernel
@@ -116,6 +85,7 @@ class RecursionResult:
     best_iter: int
     history: list[dict[str, Any]]
     loose: bool
+    verdict: Verdict
 
 
 def run_recursion(
@@ -123,79 +93,93 @@ def run_recursion(
     Y: Array,
     settings: RecursionSettings,
     *,
-    selection: Selection,
+    selection: Selection | None,
     rng: np.random.RandomState,
-    on_iteration: Callable[[dict[str, Any]], None] | None = None,
+    sample_weight: NDArray[np.float64] | None = None,
+    watch: Watch = SILENT,
+    only_predicts: bool = False,
 ) -> RecursionResult:
     """Fit, and learn the metric for `n_iter` updates (that is, `n_iter` + 1 fits).
 
     The recursion ends early when the selection calls an iteration hopeless
-    (`early_stopping`), and when a predictor's gradient is zero everywhere, so that there
-    is no next metric.
+    (`early_stopping`), when a predictor's gradient is zero everywhere, so that there
+    is no next metric, and when the watch does not let it go on.
 
     Parameters
     ----------
     X : ndarray of shape (n, d), float32 or float64
     Y : ndarray of shape (n, c), dtype of `X`
     settings : RecursionSettings
-    selection : Selection
+    selection : Selection or None
+        Chooses the iteration and the ridge. None: the last iteration, with the first ridge.
     rng : RandomState
         Draws the rows of the AGOP (stratified over the targets), the mixtures of its outputs, and
         the rows of the median distance.
-    on_iteration : callable, optional
-        Called with each history entry as soon as its iteration is complete.
+    sample_weight : ndarray of shape (n,), optional
+        Positive weights of the rows: in the ridge regression, the AGOP and the median distance.
+    watch : Watch
+        Is told of phases and iterations, and asked before each iteration but the first.
+    only_predicts : bool
+        The result's AGOP is not wanted: it is zero, and the last one is not computed.
     """
-    median_sample = X[draw_rows(len(X), MEDIAN_ROWS, rng)]
+    median_rows = draw_rows(len(X), MEDIAN_ROWS, rng)
+    sample = _Sample(X[median_rows], None if sample_weight is None else sample_weight[median_rows])
     strata = _strata(Y, settings)
     history: list[dict[str, Any]] = []
     best: RecursionResult | None = None
-    best_score = np.inf
     root: Root = None
     last_coef: Array | None = None
+    alphas = settings.alphas
 
     for iteration in range(settings.n_iter + 1):
-        clock = [perf_counter()]
-        kernel = _kernel(settings, median_sample, root)
-        ridge = _solve(X, Y, kernel, root, settings, last_coef, max(settings.tol, LOOSE_TOL))
-        last_coef = ridge.coef
-        loose = ridge.solver != "cholesky" and settings.tol < LOOSE_TOL
-        clock.append(perf_counter())
+        if iteration and not watch.may_continue():
+            break
+        kernel = _kernel(settings, sample, root)
+        is_last = iteration == settings.n_iter
+        fit = best_ridge(
+            System(X, Y, kernel, root, sample_weight),
+            alphas,
+            settings,
+            selection,
+            start=last_coef,
+            iterative_tol=settings.tol if selection is None and is_last else LOOSE_TOL,
+            watch=watch,
+        )
+        last_coef, score = fit.ridge.coef, fit.verdict.score
 
-        score = float(selection.score(Candidate(X, kernel, root, ridge)))
-        ridge.release()
-        clock.append(perf_counter())
-
-        is_best = best is None or score < best_score
+        is_best = best is None or selection is None or score < best.verdict.score
         hopeless = (
-            settings.early_stopping and not is_best and selection.is_hopeless(score, best_score)
+            settings.early_stopping
+            and selection is not None
+            and best is not None
+            and not is_best
+            and selection.is_hopeless(score, best.verdict.score)
         )
-        continues = iteration < settings.n_iter and not hopeless
+        continues = not is_last and not hopeless
+        start = perf_counter()
         agop = None
-        if is_best or continues:
-            agop = _agop(X, strata, ridge.coef, kernel, root, settings, rng)
-        clock.append(perf_counter())
+        if only_predicts and not continues:
+            agop = np.zeros(X.shape[1])
+        elif continues or (is_best and selection is not None) or is_last:
+            watch.phase("AGOP")
+            agop = _agop(X, strata, fit.ridge.coef, kernel, root, settings, rng, sample_weight)
 
-        history.append(
-            {
-                "iteration": iteration,
-                "solver": ridge.solver,
-                "residual": float(ridge.residual),
-                "score": score,
-                "alpha": float(ridge.alpha),
-                "bandwidth": float(kernel.bandwidth),
-                "rank": rank_of(root, X.shape[1]),
-                "seconds": dict(
-                    zip(("solve", "select", "agop"), np.diff(clock).tolist(), strict=True)
-                ),
-            }
-        )
-        if agop is not None and is_best:
-            best_score = score
+        fit.seconds["agop"] = perf_counter() - start
+        history.append(_entry(iteration, X, kernel, root, fit))
+        if is_best and agop is not None:
+            loose = settings.tol < fit.tol and settings.tol < fit.ridge.residual
             best = RecursionResult(
-                kernel, root, ridge.coef, float(ridge.alpha), agop, iteration, history, loose
+                kernel,
+                root,
+                fit.ridge.coef,
+                float(fit.ridge.alpha),
+                agop,
+                iteration,
+                history,
+                loose,
+                fit.verdict,
             )
-        if on_iteration is not None:
-            on_iteration(history[-1])
+        watch.iteration(history[-1])
         if not continues or agop is None or not agop.any():
             break
         root = power_root(
@@ -204,6 +188,7 @@ def run_recursion(
             norm=settings.norm,
             rank_tolerance=settings.rank_tolerance,
         )
+        alphas = neighbours(settings.alphas, fit.asked_alpha)
     assert best is not None  # iteration 0 always becomes the first best
     return best
 
@@ -214,23 +199,70 @@ def refit(
     result: RecursionResult,
     settings: RecursionSettings,
     rng: np.random.RandomState,
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+    watch: Watch = SILENT,
 ) -> RecursionResult:
     """Fit the best iteration's kernel and metric again, to other (usually all) rows or tightly."""
+    began = perf_counter()
     start = result.coef if len(result.coef) == len(X) else None
-    ridge = _solve(X, Y, result.kernel, result.root, settings, start, settings.tol)
+    system = System(X, Y, result.kernel, result.root, sample_weight)
+    ridge = solve(system, result.alpha, settings, start, settings.tol, watch)
     ridge.release()
+    solved = perf_counter()
+    watch.phase("AGOP")
     strata = _strata(Y, settings)
-    agop = _agop(X, strata, ridge.coef, result.kernel, result.root, settings, rng)
-    return RecursionResult(
-        result.kernel,
-        result.root,
-        ridge.coef,
-        float(ridge.alpha),
-        agop,
-        result.best_iter,
-        result.history,
+    agop = _agop(X, strata, ridge.coef, result.kernel, result.root, settings, rng, sample_weight)
+    seconds = {"solve": solved - began, "select": 0.0, "agop": perf_counter() - solved}
+    fit = BestRidge(ridge, Verdict(np.nan), result.alpha, settings.tol, {}, seconds)
+    entry = _entry(result.best_iter, X, result.kernel, result.root, fit)
+    watch.iteration(entry)
+    return replace(
+        result,
+        coef=ridge.coef,
+        alpha=float(ridge.alpha),
+        agop=agop,
+        history=[*result.history, entry],
         loose=False,
     )
+
+
+def _entry(iteration: int, X: Array, kernel: Kernel, root: Root, fit: BestRidge) -> dict[str, Any]:
+    """Return what the history says of an iteration."""
+    return {
+        "iteration": iteration,
+        "rows": len(X),
+        "norm": kernel.norm,
+        "exponent": kernel.exponent,
+        "solver": fit.ridge.solver,
+        "residual": float(fit.ridge.residual),
+        "score": fit.verdict.score,
+        "alpha": float(fit.ridge.alpha),
+        "alphas": fit.scores,
+        "bandwidth": float(kernel.bandwidth),
+        "rank": rank_of(root, X.shape[1]),
+        "seconds": fit.seconds,
+    }
+
+
+def work_of(n: int, d: int, c: int, settings: RecursionSettings, *, judged: bool) -> Work:
+    """Estimate the work of a recursion on `n` rows of `d` columns with `c` outputs.
+
+    Parameters
+    ----------
+    judged : bool
+        Whether each solution is judged by leave-one-out, which triples its cost.
+    """
+    rows = min(n, settings.agop_samples)
+    agop = rows * n * (2.0 * d + _KERNEL_FLOPS + 2.0 * d * c)
+    kernel = n * n * (d + _KERNEL_FLOPS / 2.0)
+    if n <= CHOLESKY_ROWS or settings.solver == "cholesky":
+        solve = n**3 / 3.0 * (3.0 if judged else 1.0)
+    else:
+        solve = _PCG_ITERATIONS * n * n * (1.0 + c)
+    counts = [min(len(settings.alphas), 3 if t else 6) for t in range(settings.n_iter + 1)]
+    metric = 0.0 if settings.diagonal else _EIGEN_FLOPS * d**3
+    return Work(tuple(count * (kernel + solve) + agop + metric for count in counts))
 
 
 def rank_of(root: Root, n_features: int) -> int:
@@ -240,52 +272,17 @@ def rank_of(root: Root, n_features: int) -> int:
     return int(np.count_nonzero(root)) if root.ndim == 1 else int(root.shape[1])
 
 
-def plan_of(X: Array, Y: Array, settings: RecursionSettings) -> Plan:
-    """Return how the recursion will solve.
+@dataclass(frozen=True)
+class _Sample:
+    """The rows on which the median distance is measured."""
 
-    Raises
-    ------
-    MemoryError
-        If nothing that the settings allow fits the memory limit.
-    """
-    return make_plan(
-        len(X),
-        X.shape[1],
-        Y.shape[1],
-        Y.dtype,
-        settings.solver,
-        settings.memory_limit,
-        settings.reserved_bytes,
-    )
+    rows: Array
+    weights: NDArray[np.float64] | None
 
 
-def _kernel(settings: RecursionSettings, median_sample: Array, root: Root) -> Kernel:
-    bandwidth = settings.bandwidth.bandwidth(median_sample, root, settings.norm)
+def _kernel(settings: RecursionSettings, sample: _Sample, root: Root) -> Kernel:
+    bandwidth = settings.bandwidth.bandwidth(sample.rows, root, settings.norm, sample.weights)
     return Kernel(norm=settings.norm, exponent=settings.exponent, bandwidth=bandwidth)
-
-
-def _solve(
-    X: Array,
-    Y: Array,
-    kernel: Kernel,
-    root: Root,
-    settings: RecursionSettings,
-    start: Array | None,
-    iterative_tol: float,
-) -> RidgeFit:
-    plan = plan_of(X, Y, settings)
-    return fit_ridge(
-        X,
-        Y,
-        kernel,
-        root,
-        alpha=settings.alpha,
-        solver=plan.solver,
-        tol=settings.tol if plan.solver == "cholesky" else iterative_tol,
-        memory_limit=settings.memory_limit,
-        reserved=settings.reserved_bytes,
-        start=start,
-    )
 
 
 def _strata(Y: Array, settings: RecursionSettings) -> NDArray[np.intp] | None:
@@ -303,10 +300,13 @@ def _agop(
     root: Root,
     settings: RecursionSettings,
     rng: np.random.RandomState,
+    sample_weight: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    rows = X
+    rows, row_weights = X, sample_weight
     if strata is not None:
-        rows = X[draw_stratified_rows(strata, settings.agop_samples, rng)]
+        drawn = draw_stratified_rows(strata, settings.agop_samples, rng)
+        rows = X[drawn]
+        row_weights = None if sample_weight is None else sample_weight[drawn]
     return backend.gradient_sums(
         rows,
         X,
@@ -317,4 +317,5 @@ def _agop(
         center=settings.center_gradients,
         output_samples=settings.agop_output_samples,
         seed=0 if settings.agop_output_samples is None else draw_seed(rng),
+        row_weights=row_weights,
     )

@@ -1,4 +1,4 @@
-"""How an iteration of the recursion is scored, so that the best one can be kept.
+"""How an iteration of the recursion is judged, so that the best one can be kept.
 
 Validation data decide where they are given; else a held-out fraction of the training rows;
 else leave-one-out in closed form, which costs no rows: with ``C = (K + alpha I)^-1`` the
@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from fastrfm import backend
-from fastrfm.recursion import Array, Candidate
-from fastrfm.ridge import fit_ridge
+from fastrfm.kernels import Kernel
+from fastrfm.losses import Loss
+from fastrfm.metric import Root
+from fastrfm.ridge import RidgeFit, fit_ridge
 
-# Each row costs a triangular solve, n^2 operations: at n = 13,500 these many rows add two
-# fifths of the factorisation's own n^3 / 3. The standard error of a score over 2,000 rows is
+Array = NDArray[np.floating[Any]]
+Weights = NDArray[np.float64] | None
+
+# Each row costs a triangular solve, n^2 / 3 operations: at n = 13,500 these many rows add a
+# seventh to the factorisation's own n^3 / 3. The standard error of a score over 2,000 rows is
 # a few per cent, small against the differences between the iterations that matter.
 LEAVE_ONE_OUT_ROWS = 2_000
 
@@ -30,15 +35,41 @@ LEAVE_ONE_OUT_ROWS = 2_000
 # `LEAVE_ONE_OUT_ROWS` are left out in turn. 0.35 s on two cores.
 STAND_IN_ROWS = 4_000
 
-# xRFM's rule: stop once an iteration is this much worse than the best one.
-HOPELESS_FACTOR = 1.1
+
+@dataclass(frozen=True)
+class Candidate:
+    """A predictor under consideration: ``f(x) = sum_j coef_j K(x, X_j)``.
+
+    `ridge` still holds its factorisation while the candidate is judged, and no longer.
+    """
+
+    X: Array
+    kernel: Kernel
+    root: Root
+    ridge: RidgeFit
 
 
-class Loss(Protocol):
-    """An error of predictions, and when it is bad enough to stop."""
+@dataclass(frozen=True)
+class Verdict:
+    """How good a candidate is, and the predictions by which that was judged.
 
-    def error(self, Y: Array, Y_pred: Array) -> float:
-        """Return the error of `Y_pred`, both of shape (n, c); smaller is better."""
+    Attributes
+    ----------
+    score : float
+        An error; the smaller the better.
+    predictions : ndarray of shape (m, c) or None
+        Of rows that the candidate was not fitted to, the same rows for every candidate.
+    """
+
+    score: float
+    predictions: Array | None = None
+
+
+class Selection(Protocol):
+    """Says how good a candidate is."""
+
+    def judge(self, candidate: Candidate) -> Verdict:
+        """Return the candidate's error, and the predictions behind it."""
         ...
 
     def is_hopeless(self, score: float, best: float) -> bool:
@@ -46,74 +77,25 @@ class Loss(Protocol):
         ...
 
 
-class SquaredError:
-    """Mean squared error over rows and outputs, in the units of the (standardised) targets."""
-
-    def error(self, Y: Array, Y_pred: Array) -> float:
-        """Return the mean over rows and outputs."""
-        difference = np.subtract(Y, Y_pred, dtype=np.float64)
-        return float(np.mean(difference * difference))
-
-    def is_hopeless(self, score: float, best: float) -> bool:
-        """Whether the error is 1.1 times that of the best iteration."""
-        return score > HOPELESS_FACTOR * best
-
-
 @dataclass(frozen=True)
-class ClassificationError:
-    """Error rate; among equal error rates, the smaller squared error is better.
-
-    The squared error counts for less than a thousandth of one wrong row, so it never
-    outweighs a row and the score still reads as an error rate.
+class Judged:
+    """The rows by which candidates are judged.
 
     Attributes
     ----------
-    priors : ndarray of shape (c,)
-        What was subtracted from the class indicators to make the targets. One output stands
-        for the second of two classes.
+    Y : ndarray of shape (m, c)
+        Their targets.
+    loss : Loss
+    sample_weight : ndarray of shape (m,) or None
     """
-
-    priors: NDArray[np.float64]
-
-    def error(self, Y: Array, Y_pred: Array) -> float:
-        """Return the part of wrong rows, and a trifle for the squared error."""
-        wrong = float(np.mean(self._labels(Y) != self._labels(Y_pred)))
-        squared = SquaredError().error(Y, Y_pred)
-        return wrong + 1e-3 / len(Y) * squared / (1.0 + squared)
-
-    def is_hopeless(self, score: float, best: float) -> bool:
-        """Whether the accuracy is 1.1 times below that of the best iteration."""
-        # Of the accuracy, as in xRFM: one wrong row more can double a small error rate.
-        return 1.0 - score < (1.0 - best) / HOPELESS_FACTOR
-
-    def _labels(self, Y: Array) -> NDArray[np.intp]:
-        scores = Y + self.priors
-        if scores.shape[1] == 1:
-            return (scores[:, 0] > 0.5).astype(np.intp)
-        best: NDArray[np.intp] = np.argmax(scores, axis=1)
-        return best
-
-
-@dataclass(frozen=True)
-class LeaveOneOut:
-    """Score by closed-form leave-one-out on some training rows (None: on all)."""
 
     Y: Array
     loss: Loss
-    rows: NDArray[np.intp] | None = None
+    sample_weight: Weights
 
-    @classmethod
-    def draw(cls, Y: Array, loss: Loss, rng: np.random.RandomState) -> LeaveOneOut:
-        """Take all rows, or `LEAVE_ONE_OUT_ROWS` of them at random, the same each time."""
-        if len(Y) <= LEAVE_ONE_OUT_ROWS:
-            return cls(Y, loss)
-        return cls(Y, loss, np.sort(rng.choice(len(Y), LEAVE_ONE_OUT_ROWS, replace=False)))
-
-    def score(self, candidate: Candidate) -> float:
-        """Return the error of the leave-one-out predictions."""
-        residuals = candidate.ridge.leave_one_out(self.rows)
-        Y = self.Y if self.rows is None else self.Y[self.rows]
-        return self.loss.error(Y, Y - residuals)
+    def verdict(self, predictions: Array) -> Verdict:
+        """Return the error of `predictions`, of shape (m, c), with them."""
+        return Verdict(self.loss.error(self.Y, predictions, self.sample_weight), predictions)
 
     def is_hopeless(self, score: float, best: float) -> bool:
         """Ask the loss."""
@@ -121,64 +103,117 @@ class LeaveOneOut:
 
 
 @dataclass(frozen=True)
-class StandInLeaveOneOut:
-    """Score the candidate's metric by leave-one-out of a smaller regression that uses it.
+class LeaveOneOut(Judged):
+    """Judge by closed-form leave-one-out on some training rows (None: on all).
+
+    `Y` and `sample_weight` are those of the judged rows.
+
+    Attributes
+    ----------
+    unit_weight : ndarray of shape (m,) or None
+        What is left out of the weight of a judged row; None: 1.
+    """
+
+    unit_weight: Weights = None
+    rows: NDArray[np.intp] | None = None
+
+    @classmethod
+    def draw(
+        cls,
+        Y: Array,
+        loss: Loss,
+        rng: np.random.RandomState,
+        sample_weight: Weights = None,
+        unit_weight: Weights = None,
+        *,
+        all_rows: bool = False,
+    ) -> LeaveOneOut:
+        """Take all rows, or `LEAVE_ONE_OUT_ROWS` of them at random, the same each time."""
+        if all_rows or len(Y) <= LEAVE_ONE_OUT_ROWS:
+            return cls(Y, loss, sample_weight, unit_weight)
+        rows = np.sort(rng.choice(len(Y), LEAVE_ONE_OUT_ROWS, replace=False))
+        return cls(Y[rows], loss, of_rows(sample_weight, rows), of_rows(unit_weight, rows), rows)
+
+    def judge(self, candidate: Candidate) -> Verdict:
+        """Return the error of the leave-one-out predictions."""
+        return self.verdict(self.Y - candidate.ridge.leave_one_out(self.rows, self.unit_weight))
+
+
+@dataclass(frozen=True)
+class StandInLeaveOneOut(Judged):
+    """Judge the candidate's metric by leave-one-out of a smaller regression that uses it.
 
     For solvers that do not factorise. The stand-in has the candidate's kernel, metric and ridge
     but only some of the rows. Its error is larger than the candidate's own, but it ranks the
     iterations, with less noise than a held-out part would: half of its rows are predicted, each
     from all the others.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        The stand-in's rows.
+    rows_targets : ndarray of shape (len(rows), c)
+        Their targets; `Y` is those of the rows that are left out.
     """
 
-    Y: Array
-    loss: Loss
     rows: NDArray[np.intp]
+    rows_targets: Array
+    rows_weight: Weights
+    unit_weight: Weights
+    left_out: NDArray[np.intp]
 
     @classmethod
-    def draw(cls, Y: Array, loss: Loss, rng: np.random.RandomState) -> StandInLeaveOneOut:
+    def draw(
+        cls,
+        Y: Array,
+        loss: Loss,
+        rng: np.random.RandomState,
+        sample_weight: Weights = None,
+        unit_weight: Weights = None,
+    ) -> StandInLeaveOneOut:
         """Draw `STAND_IN_ROWS` rows at random, or take all if there are no more."""
-        rows = rng.choice(len(Y), min(len(Y), STAND_IN_ROWS), replace=False)
-        return cls(Y, loss, np.sort(rows))
+        rows = np.sort(rng.choice(len(Y), min(len(Y), STAND_IN_ROWS), replace=False))
+        # The rows were drawn at random, so every so manieth of them is a random part.
+        step = -(-len(rows) // LEAVE_ONE_OUT_ROWS)
+        left_out = np.arange(0, len(rows), step)
+        weight = of_rows(sample_weight, rows)
+        return cls(
+            Y[rows[left_out]],
+            loss,
+            of_rows(weight, left_out),
+            rows=rows,
+            rows_targets=Y[rows],
+            rows_weight=weight,
+            unit_weight=of_rows(unit_weight, rows[left_out]),
+            left_out=left_out,
+        )
 
-    def score(self, candidate: Candidate) -> float:
+    def judge(self, candidate: Candidate) -> Verdict:
         """Return the error of the stand-in's leave-one-out predictions."""
-        Y = self.Y[self.rows]
         fit = fit_ridge(
             candidate.X[self.rows],
-            Y,
+            self.rows_targets,
             candidate.kernel,
             candidate.root,
             alpha=candidate.ridge.alpha,
             solver="cholesky",
+            sample_weight=self.rows_weight,
         )
-        # The rows were drawn at random, so every so manieth of them is a random part.
-        step = -(-len(Y) // LEAVE_ONE_OUT_ROWS)
-        judged = np.arange(0, len(Y), step)
-        return self.loss.error(Y[judged], Y[judged] - fit.leave_one_out(judged))
-
-    def is_hopeless(self, score: float, best: float) -> bool:
-        """Ask the loss."""
-        return self.loss.is_hopeless(score, best)
+        return self.verdict(self.Y - fit.leave_one_out(self.left_out, self.unit_weight))
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Score on rows that the candidate has not seen."""
+class HeldOut(Judged):
+    """Judge by rows that the candidate has not seen: `X`, of shape (m, d)."""
 
     X: Array
-    Y: Array
-    loss: Loss
 
-    def score(self, candidate: Candidate) -> float:
+    def judge(self, candidate: Candidate) -> Verdict:
         """Return the error of the predictions at the held-out rows."""
-        Y_pred = backend.kernel_matmul(
+        predictions = backend.kernel_matmul(
             self.X, candidate.X, candidate.ridge.coef, candidate.kernel, candidate.root
         )
-        return self.loss.error(self.Y, Y_pred)
-
-    def is_hopeless(self, score: float, best: float) -> bool:
-        """Ask the loss."""
-        return self.loss.is_hopeless(score, best)
+        return self.verdict(predictions)
 
 
 def hold_out(
@@ -205,3 +240,13 @@ def hold_out(
         np.arange(n), test_size=n_validation, random_state=rng, stratify=labels
     )
     return np.sort(train), np.sort(validation)
+
+
+def row_count(n: int, sample_weight: Weights) -> float:
+    """Return how many rows `n` rows of these weights count for: no fewer than they are."""
+    return float(n) if sample_weight is None else max(float(n), float(sample_weight.sum()))
+
+
+def of_rows(sample_weight: Weights, rows: NDArray[np.intp]) -> Weights:
+    """Return the weights of some rows; None where there are none."""
+    return None if sample_weight is None else sample_weight[rows]

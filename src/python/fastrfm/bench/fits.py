@@ -8,19 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm.bench.cases import ALPHA, Problem
+from fastrfm.members import PAPERS
 
 __all__ = ["FIXED", "hold_out", "rmse", "split_fit"]
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
 # Radhakrishnan et al. 2024 for tables, and what xRFM 0.4 does when it is told nothing.
-FIXED: dict[str, Any] = {
-    "norm": 2.0,
-    "exponent": 1.0,
-    "bandwidth": 10.0,
-    "alpha": ALPHA,
-    "n_iter": 5,
-}
+FIXED: dict[str, Any] = PAPERS | {"alpha": ALPHA}
 # Of the training rows, for those who cannot choose an iteration without.
 HELD_OUT = 0.2
 

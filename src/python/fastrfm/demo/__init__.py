@@ -38,7 +38,7 @@ class DemoOptions:
     folds, repeats : int
         Of the cross-validation.
     alpha : float
-        Ridge of both kernel models.
+        Ridge of the kernel ridge regression and of the one RFM.
     """
 
     output: Path
@@ -74,7 +74,7 @@ def run_demo(options: DemoOptions, console: Console) -> None:
     scores: dict[str, NDArray[np.float64]] = {}
     fitted: list[tuple[DataSet, Any]] = []
     with threadpool_limits(THREADS), _progress(console) as progress:
-        fits = (3 * options.repeats + 1) * options.folds + 1
+        fits = (len(compare.MODELS) * options.repeats + 1) * options.folds + 1
         task = progress.add_task("", total=len(sets) * fits)
 
         def advance() -> None:
@@ -145,7 +145,7 @@ def _table(options: DemoOptions) -> Table:
 
 def _add_rows(table: Table, data: DataSet, results: dict[str, compare.Result]) -> None:
     best = max(np.mean(result.scores) for result in results.values())
-    about = [data.name, f"{len(data.y):,} x {len(data.feature_names)}", _score_name(data)]
+    about = [data.name, f"{len(data.y):,} x {len(data.feature_names)}", _score_name(data), ""]
     for line, (name, result) in zip(about, results.items(), strict=True):
         mean = np.mean(result.scores)
         style = "bold" if mean == best else ""

@@ -5,68 +5,89 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
-
-from fastrfm import backend
-from fastrfm.bandwidth import BandwidthRule
-from fastrfm.estimators.progress import iteration_log
-from fastrfm.kernels import Kernel
-from fastrfm.memory import within_memory_limit
-from fastrfm.metric import Root, metric_of_root
-from fastrfm.outputs import check_not_centred
-from fastrfm.preprocessing import TableEncoder
-from fastrfm.recursion import (
-    Array,
-    RecursionResult,
-    RecursionSettings,
-    Selection,
-    plan_of,
-    refit,
-    run_recursion,
+from sklearn.utils import (
+    Tags,
+    _safe_indexing,
+    check_consistent_length,
+    check_random_state,
+    gen_batches,
 )
-from fastrfm.selection import HeldOut, LeaveOneOut, Loss, StandInLeaveOneOut, hold_out
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names, _num_samples, check_is_fitted
+
+from fastrfm.bandwidth import BandwidthRule
+from fastrfm.ensemble import fit_ensemble
+from fastrfm.estimators.fitted import fitted_member, importances
+from fastrfm.estimators.progress import FitWatch
+from fastrfm.estimators.weights import class_weights_of, combined_weights, without_weightless
+from fastrfm.kernels import Kernel
+from fastrfm.losses import Loss
+from fastrfm.members import AUTO_ALPHAS, AUTO_N_ITER, Kind, kinds
+from fastrfm.outputs import check_not_centred
+from fastrfm.preprocessing import Columns, TableEncoder
+from fastrfm.preprocessing.columns import refuse_repeated_names
+from fastrfm.problem import Ensemble, Member, Problem, Validation
+from fastrfm.selection import hold_out
+from fastrfm.settings import RecursionSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Rows standardised and transformed at a time. Enough that the transform of the centres,
+# Rows encoded and transformed at a time. Enough that the transform of the centres,
 # repeated for each chunk, is a small part: it costs d / 16384 of the kernel evaluations.
 PREDICT_ROWS = 16_384
 
+_AUTO = StrOptions({"auto"})
+# Attributes of the estimator that are those of its heaviest member.
+_OF_HEAVIEST = (
+    "metric_",
+    "dual_coef_",
+    "X_fit_",
+    "norm_",
+    "exponent_",
+    "bandwidth_",
+    "alpha_",
+    "agop_",
+    "best_iter_",
+    "n_iter_",
+    "history_",
+)
+
 
 class BaseRFM(ABC, BaseEstimator):
-    """A Recursive Feature Machine without its targets.
+    """Recursive Feature Machines without their targets.
 
     Subclasses say how `y` becomes the columns of a kernel ridge regression
     (`_fit_targets`, `_encode_targets`) and what the error of a prediction is (`_loss`).
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "norm": [Interval(Real, 0, 2, closed="right")],
-        "exponent": [Interval(Real, 0, 2, closed="right")],
+        "norm": [Interval(Real, 0, 2, closed="right"), _AUTO],
+        "exponent": [Interval(Real, 0, 2, closed="right"), _AUTO],
         "bandwidth": [Interval(Real, 0, None, closed="neither"), str],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "diagonal": ["boolean"],
-        "agop_power": [Interval(Real, 0, None, closed="neither")],
-        "n_iter": [Interval(Integral, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), _AUTO],
+        "diagonal": ["boolean", _AUTO],
+        "agop_power": [Interval(Real, 0, None, closed="neither"), _AUTO],
+        "n_iter": [Interval(Integral, 0, None, closed="left"), _AUTO],
         "center_gradients": ["boolean"],
         "rank_tolerance": [Interval(Real, 0, 1, closed="left")],
         "solver": [StrOptions({"auto", "cholesky", "pcg"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "standardize": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "early_stopping": ["boolean"],
         "agop_samples": [Interval(Integral, 1, None, closed="left")],
         "agop_output_samples": [Interval(Integral, 1, None, closed="left"), None],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "callbacks": [Iterable, None],
@@ -75,26 +96,28 @@ class BaseRFM(ABC, BaseEstimator):
     def __init__(
         self,
         *,
-        norm: float = 2.0,
-        exponent: float = 1.0,
-        bandwidth: float | str = 10.0,
-        alpha: float = 1e-3,
-        diagonal: bool = False,
-        agop_power: float = 0.5,
-        n_iter: int = 5,
+        norm: float | str = "auto",
+        exponent: float | str = "auto",
+        bandwidth: float | str = "auto",
+        alpha: float | str = "auto",
+        diagonal: bool | str = "auto",
+        agop_power: float | str = "auto",
+        n_iter: int | str = "auto",
         center_gradients: bool = False,
         rank_tolerance: float = 1e-7,
         solver: str = "auto",
         tol: float = 1e-4,
+        categorical_features: Any = "from_dtype",
         standardize: bool = True,
         validation_fraction: float | None = None,
         early_stopping: bool = True,
         agop_samples: int = 20_000,
         agop_output_samples: int | None = None,
         memory_limit: int | None = None,
+        time_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
-        callbacks: Iterable[Callable[[dict[str, Any]], None]] | None = None,
+        callbacks: Iterable[Callable[[dict[str, Any]], Any]] | None = None,
     ) -> None:
         self.norm = norm
         self.exponent = exponent
@@ -107,12 +130,14 @@ class BaseRFM(ABC, BaseEstimator):
         self.rank_tolerance = rank_tolerance
         self.solver = solver
         self.tol = tol
+        self.categorical_features = categorical_features
         self.standardize = standardize
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
         self.agop_samples = agop_samples
         self.agop_output_samples = agop_output_samples
         self.memory_limit = memory_limit
+        self.time_limit = time_limit
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -122,20 +147,25 @@ class BaseRFM(ABC, BaseEstimator):
         self,
         X: ArrayLike,
         y: ArrayLike,
-        *,
+        sample_weight: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
     ) -> Self:
-        """Learn the metric and fit the kernel ridge regression.
+        """Learn the metrics, choose what is "auto", and fit the kernel ridge regressions.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or frame of shape (n_samples, n_features)
+            Numbers, and categories as `categorical_features` says; missing values are welcome.
             float64 is computed in float64; float32, integers and bool in float32.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets; the classifier takes labels of shape (n_samples,).
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, at least 0: a weight of 2 counts as the row twice. As in any ridge
+            regression, larger weights mean less regularisation.
         X_val, y_val : array-like, optional
-            Rows that choose the iteration. The coefficients are those of all rows of `X`.
+            Rows that choose, instead of leave-one-out. The coefficients are those of all rows of
+            `X`, and of these alone.
 
         Returns
         -------
@@ -145,66 +175,121 @@ class BaseRFM(ABC, BaseEstimator):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             For bad data or parameters.
         MemoryError
             If the fit would need more than `memory_limit`; nothing large has been allocated then.
         """
         with self._all_or_nothing():
-            return self._fit(X, y, X_val, y_val)
+            return self._fit(X, y, sample_weight, X_val, y_val)
 
     def _fit(
-        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None, y_val: ArrayLike | None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        X_val: Any,
+        y_val: ArrayLike | None,
     ) -> Self:
-        settings = self._settings()
+        kinds_ = self._kinds()
+        watch = FitWatch(self.verbose, self._checked_callbacks(), self.time_limit)
         rng = check_random_state(self.random_state)
-        X_array, y_array = self._validate_training_data(X, y)
-        scaler = TableEncoder(categorical_features=None, standardize=self.standardize).fit(X_array)
-        X_fit = scaler.transform(X_array)
-        Y = self._fit_targets(y_array).astype(X_fit.dtype)
-        (n, d), c = X_fit.shape, Y.shape[1]
-        settings = within_memory_limit(settings, n, d, c, X_fit.dtype)
-        loss = self._loss()
+        if (X_val is None) != (y_val is None):
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"X_val and y_val belong together; {missing} is missing")
+        refuse_repeated_names(X)
+        _check_feature_names(self, X, reset=True)
+        if not _num_samples(X):
+            self._encoder(kinds_[0].columns).fit(X, estimator=self)  # says so, of X and not of y
+        y_array = self._validate_targets(y)
+        check_consistent_length(X, y_array)
+        class_weight = getattr(self, "class_weight", None)
+        weight, unit = combined_weights(sample_weight, class_weight, X, y_array)
+        X, y_array, weight, unit = without_weightless(X, y_array, weight, unit)
 
-        selection: Selection
-        rows: NDArray[np.intp] | slice = slice(None)
-        if X_val is not None or y_val is not None:
-            selection = self._given_validation(X_val, y_val, scaler, loss)
+        encoders = {
+            kinds_[0].columns: self._encoder(kinds_[0].columns).fit(X, weight, estimator=self)
+        }
+        if next(iter(encoders.values())).is_categorical_.all():
+            # Without numbers all columns are the same, however numbers are scaled.
+            columns = kinds_[0].columns
+            kinds_ = tuple(dict.fromkeys(replace(kind, columns=columns) for kind in kinds_))
+        for columns in {kind.columns for kind in kinds_} - set(encoders):
+            encoders[columns] = self._encoder(columns).fit(X, weight, estimator=self)
+        self._check_tables_fit(encoders, _num_samples(X))
+        tables = {name: encoder.transform(X, estimator=self) for name, encoder in encoders.items()}
+        Y = self._fit_targets(y_array, weight).astype(tables[kinds_[0].columns].dtype)
+        problem = Problem(tables, Y, weight, unit)
+
+        validation = None
+        if X_val is not None:
+            Y_val = self._encode_targets(y_val).astype(Y.dtype)
+            check_consistent_length(X_val, Y_val)
+            judging = {name: e.transform(X_val, estimator=self) for name, e in encoders.items()}
+            validation = Validation(Problem(judging, Y_val, class_weights_of(y_val, y_array, unit)))
         elif self.validation_fraction is not None:
             labels = y_array if hasattr(self, "classes_") else None
             rows, held_out = hold_out(len(Y), self.validation_fraction, labels, rng)
-            selection = HeldOut(X_fit[held_out], Y[held_out], loss)
-        elif self._factorises(X_fit, Y, settings):
-            selection = LeaveOneOut.draw(Y, loss, rng)
-        else:
-            selection = StandInLeaveOneOut.draw(Y, loss, rng)
+            validation = Validation(problem.of_rows(held_out), rows)
 
-        with iteration_log(self.n_iter, self.verbose, self._checked_callbacks()) as notify:
-            result = run_recursion(
-                X_fit[rows], Y[rows], settings, selection=selection, rng=rng, on_iteration=notify
+        with watch.running():
+            ensemble = fit_ensemble(
+                problem,
+                [Member(kind.columns, self._settings(kind, weight)) for kind in kinds_],
+                self._loss(),
+                validation=validation,
+                shrinkage_rows=self._shrinkage_rows,
+                rng=rng,
+                watch=watch,
             )
-        if result.loose or not isinstance(rows, slice):
-            result = refit(X_fit, Y, result, settings, rng)
-        self._store(result, X_fit, scaler)
+            self._calibrate(problem, ensemble, rng, watch)
+            watch.end()
+        self._store(problem, ensemble, encoders)
         return self
 
-    def _factorises(self, X: Array, Y: Array, settings: RecursionSettings) -> bool:
-        """Whether the solver factorises, as closed-form leave-one-out needs."""
-        return plan_of(X, Y, settings).solver == "cholesky"
-
-    def _settings(self) -> RecursionSettings:
-        bandwidth = BandwidthRule.parse(self.bandwidth)
-        Kernel(norm=self.norm, exponent=self.exponent)  # refuses exponent > norm, before any work
+    def _kinds(self) -> tuple[Kind, ...]:
+        """Return the kinds of members to fit, having checked the parameters against each other."""
+        norm, exponent = _given(self.norm), _given(self.exponent)
+        bandwidth: float | str | None = self.bandwidth
+        if isinstance(bandwidth, str) and bandwidth == "auto":
+            bandwidth = None
+        if bandwidth is not None:
+            BandwidthRule.parse(bandwidth)
         samples = None if self.agop_output_samples is None else int(self.agop_output_samples)
         check_not_centred("agop_output_samples", samples, "center_gradients", self.center_gradients)
-        return RecursionSettings(
-            norm=float(self.norm),
-            exponent=float(self.exponent),
+        if norm is not None and exponent is not None:
+            Kernel(norm=norm, exponent=exponent)  # refuses exponent > norm
+        found = kinds(
+            norm=norm,
+            exponent=exponent,
             bandwidth=bandwidth,
-            alpha=float(self.alpha),
-            diagonal=bool(self.diagonal),
-            agop_power=float(self.agop_power),
-            n_iter=int(self.n_iter),
+            diagonal=None if isinstance(self.diagonal, str) else bool(self.diagonal),
+            agop_power=_given(self.agop_power),
+        )
+        if self.standardize:
+            return found
+        # Columns are to stay as they are: no ranks, nothing compressed.
+        return tuple(dict.fromkeys(replace(kind, columns="standard") for kind in found))
+
+    def _encoder(self, columns: Columns) -> TableEncoder:
+        return TableEncoder(
+            categorical_features=self.categorical_features,
+            scaling=columns if self.standardize else None,
+        )
+
+    def _settings(self, kind: Kind, weight: NDArray[np.float64] | None) -> RecursionSettings:
+        # A ridge is in units of a row of weight 1: where rows weigh less, so does what is searched.
+        unit = 1.0 if weight is None else min(1.0, float(weight.mean()))
+        searched = tuple(alpha * unit for alpha in AUTO_ALPHAS)
+        samples = None if self.agop_output_samples is None else int(self.agop_output_samples)
+        return RecursionSettings(
+            norm=float(kind.norm),
+            exponent=float(kind.exponent),
+            bandwidth=BandwidthRule.parse(kind.bandwidth),
+            alphas=searched if isinstance(self.alpha, str) else (float(self.alpha),),
+            diagonal=bool(kind.diagonal),
+            agop_power=float(kind.agop_power),
+            n_iter=AUTO_N_ITER if isinstance(self.n_iter, str) else int(self.n_iter),
             center_gradients=bool(self.center_gradients),
             rank_tolerance=float(self.rank_tolerance),
             solver=self.solver,
@@ -215,61 +300,58 @@ class BaseRFM(ABC, BaseEstimator):
             early_stopping=bool(self.early_stopping),
         )
 
-    def _checked_callbacks(self) -> list[Callable[[dict[str, Any]], None]]:
+    def _check_tables_fit(self, encoders: dict[Columns, TableEncoder], n: int) -> None:
+        """Raise MemoryError if the encoded tables alone exceed the limit, before there are any."""
+        needed = sum(n * len(e.source_) * np.dtype(e.dtype_).itemsize for e in encoders.values())
+        if self.memory_limit is not None and needed > self.memory_limit:
+            raise MemoryError(
+                f"the encoded rows need {needed:,} bytes, more than memory_limit="
+                f"{self.memory_limit:,}; raise memory_limit, use fewer rows, or pass float32"
+            )
+
+    def _checked_callbacks(self) -> list[Callable[[dict[str, Any]], Any]]:
         callbacks = list(self.callbacks or ())
         for callback in callbacks:
             if not callable(callback):
                 raise TypeError(f"callbacks must be an iterable of callables; got {callback!r}")
         return callbacks
 
-    def _given_validation(
-        self, X_val: ArrayLike | None, y_val: ArrayLike | None, scaler: TableEncoder, loss: Loss
-    ) -> HeldOut:
-        if X_val is None or y_val is None:
-            missing = "X_val" if X_val is None else "y_val"
-            raise ValueError(f"X_val and y_val belong together; {missing} is missing")
-        X_array = validate_data(self, X_val, reset=False)
-        Y: Array = self._encode_targets(y_val).astype(scaler.dtype_)
-        check_consistent_length(X_array, Y)
-        return HeldOut(scaler.transform(X_array), Y, loss)
-
-    def _store(self, result: RecursionResult, X_fit: Array, scaler: TableEncoder) -> None:
-        d = X_fit.shape[1]
-        metric = metric_of_root(result.root)
-        if metric is None:
-            metric = np.ones(d) if self.diagonal else np.eye(d)
-        trace = result.agop if result.agop.ndim == 1 else np.diag(result.agop)
-        total = trace.sum()
-        self._scaler = scaler
-        self._root: Root = result.root
-        self._kernel = result.kernel
-        self.X_fit_ = X_fit
-        self.dual_coef_ = result.coef
-        self.metric_ = metric
-        self.agop_ = result.agop
-        self.feature_importances_ = trace / total if total > 0 else np.zeros(d)
-        self.norm_ = result.kernel.norm
-        self.exponent_ = result.kernel.exponent
-        self.bandwidth_ = result.kernel.bandwidth
-        self.alpha_ = result.alpha
-        self.best_iter_ = result.best_iter
-        self.n_iter_ = len(result.history) - 1
-        self.history_ = result.history
-
-    def _raw_predict(self, X: ArrayLike) -> Array:
-        """``K(X, X_fit_) @ dual_coef_``, of shape (n_samples, c), chunk by chunk."""
-        check_is_fitted(self)
-        X_array = validate_data(self, X, reset=False)
-        f = np.empty((len(X_array), self.dual_coef_.shape[1]), self.dual_coef_.dtype)
-        for start in range(0, len(X_array), PREDICT_ROWS):
-            chunk = slice(start, start + PREDICT_ROWS)
-            f[chunk] = backend.kernel_matmul(
-                self._scaler.transform(X_array[chunk]),
-                self.X_fit_,
-                self.dual_coef_,
-                self._kernel,
-                self._root,
+    def _store(
+        self, problem: Problem, ensemble: Ensemble, encoders: dict[Columns, TableEncoder]
+    ) -> None:
+        self.members_ = [
+            fitted_member(member, result, table)
+            for member, result, table in zip(
+                ensemble.members, ensemble.results, ensemble.tables, strict=True
             )
+        ]
+        self.member_weights_ = ensemble.weights
+        self._encoders = {m.columns_: encoders[m.columns_] for m in self.members_}
+        first = self.members_[int(np.argmax(ensemble.weights))]
+        for name in _OF_HEAVIEST:
+            setattr(self, name, getattr(first, name))
+        shares = sum(
+            weight * importances(m, self._encoders[m.columns_].source_, self.n_features_in_)
+            for m, weight in zip(self.members_, ensemble.weights, strict=True)
+        )
+        total = np.sum(shares)
+        self.feature_importances_ = shares / total if total > 0 else np.zeros(self.n_features_in_)
+        self.encoded_feature_names_ = self._encoders[first.columns_].encoded_feature_names_
+
+    def _raw_predict(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Weighted sum of the members' ``K(X, X_fit_) @ dual_coef_``, (n_samples, c), by chunks."""
+        check_is_fitted(self)
+        n = _num_samples(X)
+        f = np.zeros((n, self.dual_coef_.shape[1]))
+        # Also of a table without rows the columns are checked, and scikit-learn's message is given.
+        for rows in gen_batches(n, PREDICT_ROWS) if n else [slice(0, 0)]:
+            chunk = X if n <= PREDICT_ROWS else _safe_indexing(X, rows)
+            encoded = {
+                columns: encoder.transform(chunk, estimator=self)
+                for columns, encoder in self._encoders.items()
+            }
+            for member, weight in zip(self.members_, self.member_weights_, strict=True):
+                f[rows] += weight * member.decide(encoded[member.columns_])
         return f
 
     @contextmanager
@@ -283,20 +365,38 @@ class BaseRFM(ABC, BaseEstimator):
             self.__dict__.update(before)
             raise
 
-    @abstractmethod
-    def _validate_training_data(
-        self, X: ArrayLike, y: ArrayLike
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Check `X` and `y` and set the feature attributes; `X` keeps its numeric dtype."""
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    # See `fit_ensemble`.
+    _shrinkage_rows: ClassVar[float] = 0.0
 
     @abstractmethod
-    def _fit_targets(self, y: NDArray[Any]) -> NDArray[np.float64]:
+    def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
+        """Check `y`."""
+
+    @abstractmethod
+    def _fit_targets(
+        self, y: NDArray[Any], weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
         """Learn the coding of the targets and return them coded, of shape (n, c)."""
 
     @abstractmethod
-    def _encode_targets(self, y: ArrayLike) -> NDArray[np.float64]:
+    def _encode_targets(self, y: ArrayLike | None) -> NDArray[np.float64]:
         """Check and code further targets; the shape is (n, c)."""
 
     @abstractmethod
     def _loss(self) -> Loss:
         """Return the error by which iterations are compared, for coded targets."""
+
+    def _calibrate(
+        self, problem: Problem, ensemble: Ensemble, rng: np.random.RandomState, watch: FitWatch
+    ) -> None:
+        """Learn what a score means, where that is more than a prediction."""
+
+
+def _given(value: float | str) -> float | None:
+    """Return a parameter, None where it is "auto"."""
+    return None if isinstance(value, str) else float(value)

@@ -171,7 +171,9 @@ def _levels_of(values: NDArray[Any], label: str) -> tuple[NDArray[Any], bool]:
 
 def _search(levels: NDArray[Any], values: NDArray[Any], missing: int) -> Codes:
     if levels.dtype.kind == values.dtype.kind == "f":
-        values = values.astype(levels.dtype, copy=False)  # 0.1 is another number in float32
+        # 0.1 is another number in float32: compared is in the coarser of the two.
+        narrow = min(levels.dtype, values.dtype, key=lambda dtype: dtype.itemsize)
+        levels, values = levels.astype(narrow), values.astype(narrow, copy=False)
     if len(levels) == 0:
         codes: Codes = np.full(len(values), UNSEEN)
     else:

@@ -172,7 +172,13 @@ class FrameTable:
         if dtype.is_numeric() or dtype in known or column.null_count() == len(column):
             return
         label = column_label(self.labels, feature)
-        raise TypeError(_not_numbers(label, column.to_native().dtype, dtype.is_temporal()))
+        native = column.to_native().dtype
+        if "Sparse" in str(native):
+            raise TypeError(
+                f"{label} is sparse ({native}), but dense data is required. Use "
+                "'.sparse.to_dense()' to convert the frame"
+            )
+        raise TypeError(_not_numbers(label, native, dtype.is_temporal()))
 
     def _is_category(self, feature: int) -> bool:
         column = self.columns[feature]
@@ -189,6 +195,19 @@ class FrameTable:
                 f"({_names(types)}); convert it to one of the two, for example by .astype(str)"
             )
         return False
+
+
+def _labels_of(X: Any) -> list[Any]:
+    names = getattr(X, "column_names", None)  # pyarrow: its `columns` are the data
+    return list(getattr(X, "columns", ()) if names is None else names)
+
+
+def refuse_repeated_names(X: Any) -> None:
+    """Raise ValueError if two columns of a frame have one name."""
+    labels = [str(label) for label in _labels_of(X)]
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"X has more than one column of the name {twice!r}; rename one of them")
 
 
 def column_label(labels: list[str], feature: int) -> str:

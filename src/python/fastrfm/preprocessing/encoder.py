@@ -11,8 +11,14 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from fastrfm.preprocessing.categories import Category
 from fastrfm.preprocessing.chosen import chosen_categories
-from fastrfm.preprocessing.columns import Table, column_label, open_table
-from fastrfm.preprocessing.scaling import CHUNK, NumericScaler
+from fastrfm.preprocessing.columns import (
+    FrameTable,
+    Table,
+    column_label,
+    open_table,
+    refuse_repeated_names,
+)
+from fastrfm.preprocessing.scaling import CHUNK, Columns, NumericScaler
 
 Array = NDArray[np.floating[Any]]
 
@@ -34,10 +40,11 @@ class TableEncoder:
     categorical_features : "from_dtype", array-like of bool, int or str, or None
         Which features are categories. With "from_dtype" the columns of a frame that are
         Categorical, Enum, strings or booleans. A mask, indices or names choose others.
-    standardize : bool
-        If False, numeric columns stay as they are, and a missing number becomes the mean.
-    compress_outliers : bool
-        Beyond 3 standard deviations, ``sign(z) (3 + log1p(|z| - 3))``; needs `standardize`.
+    scaling : {"standard", "compressed", "ranked"} or None
+        "compressed" replaces what is beyond 3 standard deviations by
+        what `outliers.compress` says, "ranked" numbers by their ranks, with mean 0 and standard
+        deviation 1, and adds indicators of the values of a column that has few. None: numeric
+        columns stay as they are.
 
     Attributes
     ----------
@@ -58,12 +65,10 @@ class TableEncoder:
         self,
         *,
         categorical_features: Any = "from_dtype",
-        standardize: bool = True,
-        compress_outliers: bool = False,
+        scaling: Columns | None = "standard",
     ) -> None:
         self.categorical_features = categorical_features
-        self.standardize = standardize
-        self.compress_outliers = compress_outliers
+        self.scaling = scaling
 
     def fit(
         self, X: Any, sample_weight: NDArray[np.float64] | None = None, *, estimator: Any = None
@@ -92,6 +97,7 @@ class TableEncoder:
         by_dtype = (
             isinstance(self.categorical_features, str) and self.categorical_features == "from_dtype"
         )
+        refuse_repeated_names(X)
         _check_feature_names(owner, X, reset=True)
         named = self.categorical_features is not None and not by_dtype
         table = open_table(X, categories_named=named, estimator=owner)
@@ -104,8 +110,7 @@ class TableEncoder:
         if by_dtype:
             self.is_categorical_ = table.categories_by_dtype()
         else:
-            columns = getattr(X, "columns", None)
-            names = None if columns is None else list(columns)
+            names = table.labels if isinstance(table, FrameTable) else None
             self.is_categorical_ = chosen_categories(
                 [] if self.categorical_features is None else self.categorical_features,
                 self.n_features_in_,
@@ -152,7 +157,7 @@ class TableEncoder:
 
     def _learn_columns(self, table: Table, weight: NDArray[np.float64] | None) -> None:
         d = self.n_features_in_
-        self._scaler = NumericScaler(d, self.standardize, self.compress_outliers, self._labels)
+        self._scaler = NumericScaler(d, self.scaling, self._labels)
         for block in table.numbers(self.is_categorical_):
             self._scaler.fit(block, weight)
         self._categories = {
@@ -171,6 +176,9 @@ class TableEncoder:
                 names += category.column_names(label)
             else:
                 names += [label, f"{label} is missing"][: widths[feature]]
+                levels = [f"{label}={level:g}" for level in self._scaler.levels(feature)]
+                widths[feature] += len(levels)
+                names += levels
         self.encoded_feature_names_ = names
         self.source_: NDArray[np.intp] = np.repeat(np.arange(self.n_features_in_), widths)
         self._starts: NDArray[np.intp] = np.cumsum(widths) - widths

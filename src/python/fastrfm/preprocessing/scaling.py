@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from sklearn.utils import gen_batches
 
 from fastrfm.preprocessing.columns import Block, column_label
 from fastrfm.preprocessing.outliers import compress
+from fastrfm.preprocessing.ranks import Ranks
 
+Columns = Literal["standard", "compressed", "ranked"]
 Vector = NDArray[np.float64]
 
 # Numbers converted to float64 at a time: 2 MB, which stay in a core's cache between the steps of
@@ -31,18 +33,16 @@ class NumericScaler:
     ----------
     n_features : int
         Entries of categories remain unused.
-    standardize, compress_outliers : bool
-        Outliers are compressed only where columns are standardised: they are counted in
-        standard deviations.
+    scaling : {"standard", "compressed", "ranked"} or None
+        None leaves numbers as they are; "compressed" draws in what is beyond 3 standard
+        deviations (`outliers`), "ranked" replaces numbers by their ranks (`ranks`).
     labels : list of str
         What messages call the features.
     """
 
-    def __init__(
-        self, n_features: int, standardize: bool, compress_outliers: bool, labels: list[str]
-    ) -> None:
-        self.standardize = standardize
-        self.compress_outliers = compress_outliers
+    def __init__(self, n_features: int, scaling: Columns | None, labels: list[str]) -> None:
+        self.scaling = scaling
+        self.ranks: dict[int, Ranks] = {}
         self.labels = labels
         self.middle = np.zeros(n_features)
         self.scale = np.zeros(n_features)  # 0: a constant column
@@ -82,13 +82,24 @@ class NumericScaler:
         self.scale[features] = half * deviation
         self.offset[features] = mean / np.where(deviation > 0, deviation, 1.0)
         self.mean[features] = middle + half * mean
+        if self.scaling == "ranked":
+            numbers = range(len(self.scale))[features]
+            self.ranks |= {
+                j: Ranks(values[:, i], weight, self.scale[j]) for i, j in enumerate(numbers)
+            }
+
+    def levels(self, feature: int) -> Vector:
+        """Return the values of a feature that have a column each besides."""
+        ranks = self.ranks.get(feature)
+        return np.empty(0) if ranks is None else ranks.levels
 
     def transform(
         self, block: Block, out: NDArray[np.floating[Any]], positions: NDArray[np.intp]
     ) -> None:
         """Write the block's columns into the columns `positions` of `out`.
 
-        An indicator follows the column of each feature that had missing values at fit.
+        An indicator follows the column of each feature that had missing values at fit, then one for
+        each of its `levels`.
 
         Raises
         ------
@@ -104,23 +115,34 @@ class NumericScaler:
         columns = slice(positions[0], positions[-1] + 1) if together else positions
         largest = np.finfo(out.dtype).max
         for rows, x in _chunks(block.values):
-            if self.standardize:
+            if self.scaling == "ranked":
+                numbers = range(len(self.scale))[features]
+                z = np.stack([self.ranks[j](x[:, i]) for i, j in enumerate(numbers)], axis=1)
+            elif self.scaling is not None:
                 z = (x - middle) / scale - offset
                 z[:, ~varies] = 0
-                if self.compress_outliers:
+                if self.scaling == "compressed":
                     compress(z)
             else:
                 z = x.copy()
             if not np.isfinite(x).all():
                 if np.isinf(x).any():
                     _refuse_infinity(block, rows.start, self.labels)
-                fill = np.zeros_like(middle) if self.standardize else self.mean[features]
+                fill = self.mean[features] if self.scaling is None else np.zeros_like(middle)
                 missing = np.isnan(x)
                 np.copyto(z, fill, where=missing)
                 if len(indicated):
                     out[rows, positions[indicated] + 1] = missing[:, indicated]
             elif len(indicated):
                 out[rows, positions[indicated] + 1] = 0
+            for i, j in enumerate(range(len(self.scale))[features]):
+                if len(levels := self.levels(j)):
+                    start = positions[i] + 1 + self.has_missing[j]
+                    # 0.1 is another number in float32: compared is in the coarser of the two.
+                    dtype = block.values.dtype if block.values.dtype.kind == "f" else x.dtype
+                    dtype = min(levels.dtype, dtype, key=lambda dtype: dtype.itemsize)
+                    same = x[:, i, None].astype(dtype) == levels.astype(dtype)
+                    out[rows, start : start + len(levels)] = same
             # A value of another order of magnitude than any at fit: far away, but finite.
             out[rows, columns] = np.clip(z, -largest, largest)
 

@@ -20,6 +20,7 @@ from fastrfm.ridge.pcg import pcg
 from fastrfm.ridge.plan import Plan, make_plan
 from fastrfm.ridge.weights import bounded_weights, row_ridges
 from fastrfm.threads import one_blas_thread
+from fastrfm.watch import SILENT, Watch
 
 __all__ = ["RidgeFit", "fit_ridge"]
 
@@ -60,16 +61,22 @@ class RidgeFit:
     _factor: Factor | None = field(repr=False)
     _sample_weight: NDArray[np.float64] | None = field(default=None, repr=False)
 
-    def leave_one_out(self, rows: NDArray[np.intp] | None = None) -> Array:
+    def leave_one_out(
+        self,
+        rows: NDArray[np.intp] | None = None,
+        unit_weight: NDArray[np.float64] | None = None,
+    ) -> Array:
         """Residuals ``y_i - f_{-i}(x_i)`` of the predictors fitted without row i, in closed form.
 
-        A row of weight w counts as w equal rows, and one of them is left out: the row keeps the
-        weight ``max(w - 1, 0)``.
+        A row of weight w counts as w / u equal rows of weight u, and one of them is left out: the
+        row keeps the weight ``max(w - u, 0)``.
 
         Parameters
         ----------
         rows : ndarray of int, optional
             The rows i; None takes all. Each costs n^2 / 3 operations.
+        unit_weight : ndarray of shape (len(rows),), optional
+            The u of each of them; None: 1.
 
         Returns
         -------
@@ -88,7 +95,7 @@ class RidgeFit:
         chosen = np.arange(len(self.coef)) if rows is None else rows
         weights = None if self._sample_weight is None else self._sample_weight[chosen]
         diagonal = inverse_diagonal(self._factor, chosen)
-        return leave_one_out(diagonal, self.coef[chosen], self.alpha, weights)
+        return leave_one_out(diagonal, self.coef[chosen], self.alpha, weights, unit_weight)
 
     def release(self) -> None:
         """Free the factorisation (n^2 / 2 words); the coefficients stay."""
@@ -109,6 +116,7 @@ def fit_ridge(
     start: Array | None = None,
     sample_weight: NDArray[np.float64] | None = None,
     on_failure: OnFailure = "raise_alpha",
+    watch: Watch = SILENT,
 ) -> RidgeFit:
     """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
 
@@ -123,10 +131,11 @@ def fit_ridge(
             f"on_failure must be one of {', '.join(get_args(OnFailure))}; got {on_failure!r}"
         )
     plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
+    watch.phase("solve")
     if plan.solver == "cholesky":
         fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure)
     else:
-        fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight)
+        fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch)
     rounding = min(_rounding_of_the_product(fit.coef, Y), LARGEST_ROUNDING)
     if not fit.residual <= max(tol, rounding):
         warnings.warn(
@@ -189,6 +198,7 @@ def _by_pcg(
     plan: Plan,
     start: Array | None,
     sample_weight: NDArray[np.float64] | None,
+    watch: Watch,
 ) -> RidgeFit:
     dtype = Y.dtype
     # CG wants a symmetric matrix near a multiple of I: with S = W^(1/2) and coef = S b it solves
@@ -200,7 +210,10 @@ def _by_pcg(
     roots = None if weights is None else np.sqrt(weights)
     rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha, roots))
     precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype, roots)
+    if plan.stored:
+        watch.phase("kernel")
     packed = backend.packed_kernel_matrix(X, kernel, root) if plan.stored else None
+    watch.phase("solve")
 
     def matmul(P: NDArray[np.float64]) -> NDArray[np.float64]:
         V = _scaled(P, roots, np.empty(P.shape, dtype))
@@ -227,6 +240,7 @@ def _by_pcg(
             tol=tol,
             start=begin,
             row_weights=None if weights is None else 1.0 / weights,
+            on_residual=watch.residual,
         )
     info = {
         "solver": "pcg",

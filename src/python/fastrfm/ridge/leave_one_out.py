@@ -101,15 +101,17 @@ def leave_one_out(
     coef: Array,
     alpha: float,
     sample_weight: NDArray[np.float64] | None = None,
+    unit_weight: NDArray[np.float64] | None = None,
 ) -> Array:
     """Residuals ``y_i - f_{-i}(x_i) = coef_i / C_ii``, ``C = (K + alpha I)^-1``.
 
     Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, equation 5.12.
 
-    With weights, ``C = (K + alpha W^-1)^-1``, a row of weight w counts as w equal rows of which one
-    is left out. The leverage of the row is ``H_ii = 1 - (alpha / w_i) C_ii``, its residual
-    ``r_i = (alpha / w_i) coef_i``, and taking the weight m from it makes that ``r_i / (1 - H_ii m /
-    w_i)``. For ``w_i <= 1``, m is all of it and the residual again ``coef_i / C_ii``; else m is 1.
+    With weights, ``C = (K + alpha W^-1)^-1``, a row of weight w counts as w / u equal rows of
+    weight u, of which one is left out. The leverage of the row is ``H_ii = 1 - (alpha / w_i)
+    C_ii``, its residual ``r_i = (alpha / w_i) coef_i``, and taking the weight m from it makes that
+    ``r_i / (1 - H_ii m / w_i)``. For ``w_i <= u_i``, m is all of it and the residual again
+    ``coef_i / C_ii``; else m is u.
 
     Parameters
     ----------
@@ -121,6 +123,8 @@ def leave_one_out(
         Used with weights only.
     sample_weight : ndarray of shape (n,), optional
         Their weights.
+    unit_weight : ndarray of shape (n,), optional
+        The u; None: 1.
 
     Returns
     -------
@@ -129,7 +133,8 @@ def leave_one_out(
     C = inverse_diagonal.astype(coef.dtype, copy=False)
     result: Array = coef / C[:, None]
     if sample_weight is not None:
-        heavy = sample_weight > 1
-        w = sample_weight[heavy]
-        result[heavy] = coef[heavy] * (alpha / (w - 1 + alpha / w * C[heavy]))[:, None]
+        unit = np.ones(len(C)) if unit_weight is None else unit_weight
+        heavy = sample_weight > unit
+        w, u = sample_weight[heavy], unit[heavy]
+        result[heavy] = coef[heavy] * (alpha / (w - u + alpha * u / w * C[heavy]))[:, None]
     return result

@@ -48,6 +48,7 @@ def pcg(
     start: Vectors | None = None,
     row_weights: Vectors | None = None,
     max_iterations: int = MAX_ITERATIONS,
+    on_residual: Callable[[float], None] | None = None,
 ) -> Solution:
     """Solve ``A coef = Y`` for a symmetric positive definite A.
 
@@ -78,8 +79,9 @@ def pcg(
     for _ in range(MAX_RESTARTS):
         if residual <= tol or iterations >= max_iterations:
             break
+        left = max_iterations - iterations
         iterations += _run(
-            matmul, precondition, coef, R, tol * scale, row_weights, max_iterations - iterations
+            matmul, precondition, coef, R, scale, tol, row_weights, left, on_residual
         )
         R = Y - matmul(coef)
         before, residual = residual, float((_norms(R, row_weights) / scale).max())
@@ -93,12 +95,14 @@ def _run(
     precondition: Callable[[Vectors], Vectors],
     coef: Vectors,
     R: Vectors,
-    wanted: Vectors,
+    scale: Vectors,
+    tol: float,
     row_weights: Vectors | None,
     max_iterations: int,
+    on_residual: Callable[[float], None] | None,
 ) -> int:
-    """CG on the outputs whose residual exceeds `wanted`, updating `coef` in place; its length."""
-    active = np.flatnonzero(_norms(R, row_weights) > wanted)
+    """CG on the outputs whose residual exceeds `tol`, updating `coef` in place; its length."""
+    active = np.flatnonzero(_norms(R, row_weights) > tol * scale)
     r = R[:, active]
     z = precondition(r)
     p = z.copy()
@@ -111,7 +115,10 @@ def _run(
         step = np.where(usable, rz / np.where(usable, curvature, 1.0), 0.0)
         coef[:, active] += step * p
         r -= step * q
-        going = usable & (_norms(r, row_weights) > wanted[active])
+        sizes = _norms(r, row_weights)
+        if on_residual is not None:
+            on_residual(float((sizes / scale[active]).max()))
+        going = usable & (sizes > tol * scale[active])
         if not going.any():
             return iteration
         if not going.all():

@@ -69,7 +69,13 @@ def fit_fastrfm(split: Split, threads: int) -> Fitted:
     kind = RFMClassifier if split.n_classes else RFMRegressor
     model = kind(random_state=SEED).fit(form(split.train.X), split.train.y)
     predict = model.predict_proba if split.n_classes else model.predict
-    chosen = {"alpha": float(model.alpha_), "best_iter": int(model.best_iter_)}
+    chosen = {
+        "weights": model.member_weights_.round(3).tolist(),
+        "members": [
+            f"p={m.norm_:g} q={m.exponent_:g} {m.columns_} alpha={m.alpha_:g} it={m.best_iter_}"
+            for m in model.members_
+        ],
+    }
     return Fitted(lambda X: predict(form(X)), chosen)
 
 

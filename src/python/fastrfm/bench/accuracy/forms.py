@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 __all__ = [
-    "FASTRFM_TAKES_FRAMES",
     "as_catboost_wants",
     "as_fastrfm_wants",
     "as_lightgbm_wants",
@@ -23,16 +22,13 @@ __all__ = [
 
 Array = NDArray[Any]
 
-# Whether fastrfm's estimators take data frames with categories and missing values as they are.
-FASTRFM_TAKES_FRAMES = False
 MISSING = "missing"
 
 
 def as_fastrfm_wants(X: Array, categorical: Array) -> Callable[[Array], Any]:
     """Return what turns rows into what RFMRegressor and RFMClassifier are given.
 
-    That is a data frame with categorical columns and missing values where `FASTRFM_TAKES_FRAMES`;
-    until then one-hot columns, and the median for what is missing.
+    That is a data frame with categorical columns and missing values.
 
     Parameters
     ----------
@@ -41,11 +37,8 @@ def as_fastrfm_wants(X: Array, categorical: Array) -> Callable[[Array], Any]:
     categorical : ndarray of shape (d,)
         bool.
     """
-    if FASTRFM_TAKES_FRAMES:
-        levels = {j: _levels(X[:, j]) for j in np.flatnonzero(categorical)}
-        return lambda rows: _frame_with_categories(rows, levels)
-    one_hot = make_one_hot(categorical, standardize=False).fit(X)
-    return lambda rows: one_hot.transform(rows).astype(np.float32)
+    levels = {j: _levels(X[:, j]) for j in np.flatnonzero(categorical)}
+    return lambda rows: _frame_with_categories(rows, levels)
 
 
 def make_one_hot(categorical: Array, *, standardize: bool) -> ColumnTransformer:

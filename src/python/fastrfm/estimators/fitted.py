@@ -1,0 +1,110 @@
+"""What a fit leaves behind of each member."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrfm import backend
+from fastrfm.kernels import Kernel
+from fastrfm.metric import Root, metric_of_root
+from fastrfm.preprocessing import Columns
+from fastrfm.problem import Member
+from fastrfm.recursion import Array, RecursionResult
+
+__all__ = ["FittedMember", "fitted_member", "importances"]
+
+
+@dataclass(frozen=True)
+class FittedMember:
+    """One of the predictors whose weighted sum an estimator is.
+
+    Attributes
+    ----------
+    metric_ : ndarray of shape (d, d) or (d,)
+        The metric `M` of the kernel, in encoded features; its diagonal if that alone was learned.
+    dual_coef_ : ndarray of shape (n, c)
+        Coefficients of the kernel at the rows of `X_fit_`.
+    X_fit_ : ndarray of shape (n, d)
+        The training rows, encoded.
+    norm_, exponent_, bandwidth_, alpha_ : float
+    agop_ : ndarray of shape (d, d) or (d,)
+        AGOP of the member, in encoded features and coded targets, summed over outputs.
+    best_iter_, n_iter_ : int
+        The iteration that was kept, and the number of metric updates made.
+    history_ : list of dict
+    columns_ : {"standard", "compressed", "ranked"}
+        How numeric columns were scaled.
+    """
+
+    metric_: NDArray[np.floating[Any]]
+    dual_coef_: Array
+    X_fit_: Array = field(repr=False)
+    norm_: float
+    exponent_: float
+    bandwidth_: float
+    alpha_: float
+    agop_: NDArray[np.float64] = field(repr=False)
+    best_iter_: int
+    n_iter_: int
+    history_: list[dict[str, Any]] = field(repr=False)
+    columns_: Columns
+    _kernel: Kernel = field(repr=False)
+    _root: Root = field(repr=False)
+
+    def decide(self, X: Array) -> Array:
+        """Return ``K(X, X_fit_) @ dual_coef_`` for encoded rows, of shape (len(X), c)."""
+        result: Array = backend.kernel_matmul(
+            X, self.X_fit_, self.dual_coef_, self._kernel, self._root
+        )
+        return result
+
+
+def fitted_member(member: Member, result: RecursionResult, X_fit: Array) -> FittedMember:
+    """Return the member that a recursion on the rows `X_fit` ended with."""
+    d = X_fit.shape[1]
+    metric = metric_of_root(result.root)
+    if metric is None:
+        metric = np.ones(d) if member.settings.diagonal else np.eye(d)
+    return FittedMember(
+        metric_=metric,
+        dual_coef_=result.coef,
+        X_fit_=X_fit,
+        norm_=result.kernel.norm,
+        exponent_=result.kernel.exponent,
+        bandwidth_=result.kernel.bandwidth,
+        alpha_=result.alpha,
+        agop_=result.agop,
+        best_iter_=result.best_iter,
+        n_iter_=max(entry["iteration"] for entry in result.history),
+        history_=result.history,
+        columns_=member.columns,
+        _kernel=result.kernel,
+        _root=result.root,
+    )
+
+
+def importances(
+    member: FittedMember, source: NDArray[np.intp], n_features: int
+) -> NDArray[np.float64]:
+    """Return each input feature's share of the AGOP's trace, of shape (n_features,).
+
+    Parameters
+    ----------
+    member : FittedMember
+    source : ndarray of shape (d,)
+        The input feature of each encoded column.
+    n_features : int
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Sums to 1; all 0 for a constant predictor.
+    """
+    diagonal = member.agop_ if member.agop_.ndim == 1 else np.diag(member.agop_)
+    shares = np.bincount(source, diagonal, n_features)
+    total = shares.sum()
+    return shares / total if total > 0 else np.zeros(n_features)
