@@ -260,7 +260,7 @@ def work_of(n: int, d: int, c: int, settings: RecursionSettings, *, judged: bool
         solve = n**3 / 3.0 * (3.0 if judged else 1.0)
     else:
         solve = _PCG_ITERATIONS * n * n * (1.0 + c)
-    counts = [min(len(settings.alphas), 3 if t else 6) for t in range(settings.n_iter + 1)]
+    counts = [min(len(settings.alphas), 4 if t else 6) for t in range(settings.n_iter + 1)]
     metric = 0.0 if settings.diagonal else _EIGEN_FLOPS * d**3
     return Work(tuple(count * (kernel + solve) + agop + metric for count in counts))
 

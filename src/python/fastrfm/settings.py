@@ -21,7 +21,7 @@ class RecursionSettings:
     """What `run_recursion` needs to know; the estimators' parameters of the same names.
 
     `alphas`, ascending, are the ridges to choose from; the first iteration tries all, a later one
-    the best of the iteration before and its two neighbours.
+    the best of the iteration before and its two neighbours, and on from there.
     """
 
     norm: float = 2.0
