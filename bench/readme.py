@@ -1,12 +1,14 @@
 """Put the measured tables into the README: python bench/readme.py
 
 What stands between the marks ``<!-- bench-output -->`` and ``<!-- /bench-output -->`` is made from
-``bench/results/ops.json`` and ``fits.json``, which `fastrfm bench` writes. A test holds the README
-to them.
+``bench/results/ops.json`` and ``fits.json``, which `fastrfm bench` writes, and between
+``<!-- accuracy-output -->`` and its end from ``accuracy.md``, which `bench/accuracy.py` writes. A
+test holds the README to them.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +17,32 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 MARKS = "<!-- bench-output -->\n", "<!-- /bench-output -->"
+ACCURACY_MARKS = "<!-- accuracy-output -->\n", "<!-- /accuracy-output -->"
 OURS, OURS_OUT = "fastrfm", "fastrfm, out="
 PEERS = ("xRFM", "PyTorch", "PyKeOps", "scikit-learn")
 
 
-def replace(readme: str, section: str) -> str:
+def replace(readme: str, section: str, marks: tuple[str, str] = MARKS) -> str:
     """Return the README with another section between the marks."""
-    before, _, rest = readme.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return before + MARKS[0] + section + MARKS[1] + after
+    before, _, rest = readme.partition(marks[0])
+    _, _, after = rest.partition(marks[1])
+    return before + marks[0] + section + marks[1] + after
+
+
+def make_accuracy_section(results: Path) -> str:
+    """Return the summary tables of `accuracy.md`, regression and classification."""
+    path = results / "accuracy.md"
+    if not path.is_file():
+        return "No results are kept at present; `python bench/accuracy.py` makes some.\n"
+    lines = path.read_text().splitlines()
+    commit = next(line for line in lines if line.startswith("- commit: "))
+    parts = [f"Commit{commit.removeprefix('- commit:')}; / ours: how many times ours the error is."]
+    for i, line in enumerate(lines):
+        title = line.removeprefix("## ")
+        if title != line and title.endswith(" sets") and " alone" not in title:
+            table = itertools.takewhile(lambda row: row.startswith("|"), lines[i + 2 :])
+            parts += ["", f"**{title}**", "", *table]
+    return "\n".join(parts) + "\n"
 
 
 def make_section(results: Path) -> str:
@@ -94,4 +113,5 @@ def ratio(result: dict[str, Any] | None) -> str:
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    readme.write_text(replace(readme.read_text(), make_section(RESULTS)))
+    text = replace(readme.read_text(), make_section(RESULTS))
+    readme.write_text(replace(text, make_accuracy_section(RESULTS), ACCURACY_MARKS))

@@ -316,7 +316,22 @@ def test_the_readme_says_what_was_measured() -> None:
     text = (README["ROOT"] / "README.md").read_text()
     assert text.count(README["MARKS"][0]) == text.count(README["MARKS"][1]) == 1
     wanted = README["replace"](text, README["make_section"](README["RESULTS"]))
+    section = README["make_accuracy_section"](README["RESULTS"])
+    wanted = README["replace"](wanted, section, README["ACCURACY_MARKS"])
     assert text == wanted, "python bench/readme.py makes them equal"
+
+
+def test_the_readmes_accuracy_section(tmp_path: Path) -> None:
+    section = README["make_accuracy_section"]
+    assert "No results" in section(tmp_path)
+    table = "| contender | rank |\n|---|---:|\n| fastrfm | 1.00 |\n"
+    report = f"# A\n\n- commit: abc\n\n## Regression, 2 sets\n\n{table}\nWins\n\n"
+    report += f"## Classification, cls alone, 1 sets\n\n{table}"
+    (tmp_path / "accuracy.md").write_text(report)
+    found = section(tmp_path)
+    assert found.startswith("Commit abc;")
+    assert found.count(table) == 1
+    assert "**Regression, 2 sets**" in found
 
 
 def test_the_readme_section(tmp_path: Path) -> None:
