@@ -18,8 +18,6 @@ from fastrfm import RFMClassifier, RFMRegressor, ensemble
 from fastrfm.members import AUTO_ALPHAS, AUTO_KINDS, AUTO_N_ITER
 from fastrfm.problem import Ensemble
 
-pytestmark = pytest.mark.core
-
 
 def friedman(n: int, seed: int = 0, dtype: type = np.float32) -> tuple[Array, Array]:
     """Return Friedman's first problem with five features that do not matter."""

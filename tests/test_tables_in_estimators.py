@@ -15,8 +15,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from fastrfm import RFMClassifier, RFMRegressor
 
-pytestmark = pytest.mark.core
-
 
 def people(n: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
     """Return rows of numbers, categories, strings, booleans, with some missing, and a target."""

@@ -14,8 +14,6 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from cases import plain_classifier
 from fastrfm import RFMClassifier, RFMRegressor
 
-pytestmark = pytest.mark.core
-
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from(["classes", "balanced", "numbers"]))
