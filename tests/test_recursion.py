@@ -241,3 +241,30 @@ def test_bandwidth_rules(text: str | float, rule: BandwidthRule) -> None:
 def test_bandwidth_rules_that_mean_nothing(text: str) -> None:
     with pytest.raises(ValueError, match=r"bandwidth must be a positive number, or .*'4\*median'"):
         BandwidthRule.parse(text)
+
+
+class Phases(Watch):
+    """Notes the phases, and the residuals of an iterative solve."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.residuals: list[float] = []
+
+    def phase(self, name: str) -> None:
+        self.names.append(name)
+
+    def residual(self, residual: float) -> None:
+        self.residuals.append(residual)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "pcg"])
+def test_a_watch_hears_the_phases(solver: str) -> None:
+    X, Y = problem()
+    watch = Phases()
+    run((2.0, 1.0), X, Y, replace(SETTINGS, n_iter=1, solver=solver), watch=watch)
+    for_each = [name for name in watch.names if name != "solve"]
+    assert for_each == ["kernel", "select", "AGOP"] * 2
+    assert watch.names.index("kernel") < watch.names.index("solve") < watch.names.index("select")
+    if solver == "pcg":
+        assert watch.residuals
+        assert watch.residuals[-1] < watch.residuals[0]

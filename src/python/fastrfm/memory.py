@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from fastrfm.ridge.leave_one_out import leave_one_out_bytes
 from fastrfm.selection import STAND_IN_ROWS
 from fastrfm.settings import RecursionSettings
 
-__all__ = ["within_memory_limit"]
+__all__ = ["check_tables_fit", "within_memory_limit"]
 
 # Gradients that wait for their outer products, and copies of the centres that the AGOP packs: by
 # rows, by columns, and what rounding left (src/cpp/gradient_sums.cpp, tile/panels.hpp).
@@ -22,6 +23,33 @@ _AGOP_COPIES = 3
 # (d, d) float64 arrays alive while a metric is made: the AGOP of the best iteration and the new
 # one, the metric, its eigenvectors, LAPACK's work, the root.
 _SQUARES = 8
+
+
+def check_tables_fit(
+    n: int, widths: Iterable[tuple[int, DTypeLike]], memory_limit: int | None
+) -> None:
+    """Check that the encoded rows are within the limit, before there are any.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    widths : iterable of (int, dtype)
+        Columns of each table, and their dtype.
+    memory_limit : int or None
+        Bytes.
+
+    Raises
+    ------
+    MemoryError
+        If the tables alone exceed the limit.
+    """
+    needed = sum(n * width * np.dtype(dtype).itemsize for width, dtype in widths)
+    if memory_limit is not None and needed > memory_limit:
+        raise MemoryError(
+            f"the encoded rows need {needed:,} bytes, more than memory_limit={memory_limit:,}; "
+            "raise memory_limit, use fewer rows, or pass float32"
+        )
 
 
 def within_memory_limit(

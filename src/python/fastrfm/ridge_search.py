@@ -95,19 +95,6 @@ def best_ridge(
         Where it ends, if that is more than the settings' `tol`.
     watch : Watch
     """
-    with _threads_for(len(system.X)):
-        return _best_ridge(system, alphas, settings, selection, start, iterative_tol, watch)
-
-
-def _best_ridge(
-    system: System,
-    alphas: tuple[float, ...],
-    settings: RecursionSettings,
-    selection: Selection | None,
-    start: Array | None,
-    iterative_tol: float,
-    watch: Watch,
-) -> BestRidge:
     tried: dict[float, tuple[RidgeFit, Verdict]] = {}
     seconds = {"solve": 0.0, "select": 0.0}
     factorises = plan_of(system.X, system.Y, settings).solver == "cholesky"
@@ -116,34 +103,35 @@ def _best_ridge(
         # Of a search only the best is worth refining, and a warning.
         tol = np.inf if len(alphas) > 1 else settings.tol
     waiting, asked = list(alphas), set(alphas)
-    while waiting:
-        alpha = waiting.pop(0)
-        clock = [perf_counter()]
-        # A ridge too small for the precision is not worth a larger one: that is tried anyway.
-        may_fail = bool(waiting or tried)
-        try:
-            ridge = solve(system, alpha, settings, start, tol, watch, may_fail=may_fail)
-        except np.linalg.LinAlgError:
-            if not may_fail:
-                raise
-            seconds["solve"] += perf_counter() - clock[0]
-            continue
-        clock.append(perf_counter())
-        verdict = Verdict(np.nan)
-        if selection is not None:
-            watch.phase("select")
-            verdict = selection.judge(Candidate(system.X, system.kernel, system.root, ridge))
-        ridge.release()
-        clock.append(perf_counter())
-        for phase, elapsed in zip(seconds, np.diff(clock).tolist(), strict=True):
-            seconds[phase] += elapsed
-        tried[alpha] = ridge, verdict
-        start = ridge.coef
-        if not waiting and len(alphas) > 1:
-            # The best at an end of what was tried: there may be a better one beyond.
-            beyond = set(neighbours(settings.alphas, _choose(tried))) - asked
-            waiting += sorted(beyond)
-            asked |= beyond
+    with _threads_for(len(system.X)):
+        while waiting:
+            alpha = waiting.pop(0)
+            clock = [perf_counter()]
+            # A ridge too small for the precision is not worth a larger one: that is tried anyway.
+            may_fail = bool(waiting or tried)
+            try:
+                ridge = solve(system, alpha, settings, start, tol, watch, may_fail=may_fail)
+            except np.linalg.LinAlgError:
+                if not may_fail:
+                    raise
+                seconds["solve"] += perf_counter() - clock[0]
+                continue
+            clock.append(perf_counter())
+            verdict = Verdict(np.nan)
+            if selection is not None:
+                watch.phase("select")
+                verdict = selection.judge(Candidate(system.X, system.kernel, system.root, ridge))
+            ridge.release()
+            clock.append(perf_counter())
+            for phase, elapsed in zip(seconds, np.diff(clock).tolist(), strict=True):
+                seconds[phase] += elapsed
+            tried[alpha] = ridge, verdict
+            start = ridge.coef
+            if not waiting and len(alphas) > 1:
+                # The best at an end of what was tried: there may be a better one beyond.
+                beyond = set(neighbours(settings.alphas, _choose(tried))) - asked
+                waiting += sorted(beyond)
+                asked |= beyond
     chosen = _choose(tried)
     scores = {float(ridge.alpha): verdict.score for ridge, verdict in tried.values()}
     return BestRidge(*tried[chosen], chosen, tol, scores, seconds)

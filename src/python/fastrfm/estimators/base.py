@@ -24,12 +24,13 @@ from sklearn.utils.validation import _check_feature_names, _num_samples, check_i
 
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.ensemble import fit_ensemble
-from fastrfm.estimators.fitted import fitted_member, importances
+from fastrfm.estimators.fitted import OF_HEAVIEST, fitted_member, importances
 from fastrfm.estimators.progress import FitWatch
 from fastrfm.estimators.weights import class_weights_of, combined_weights, without_weightless
 from fastrfm.kernels import Kernel
 from fastrfm.losses import Loss
 from fastrfm.members import AUTO_ALPHAS, AUTO_N_ITER, Kind, kinds
+from fastrfm.memory import check_tables_fit
 from fastrfm.outputs import check_not_centred
 from fastrfm.preprocessing import Columns, TableEncoder
 from fastrfm.preprocessing.columns import refuse_repeated_names
@@ -45,20 +46,6 @@ if TYPE_CHECKING:
 PREDICT_ROWS = 16_384
 
 _AUTO = StrOptions({"auto"})
-# Attributes of the estimator that are those of its heaviest member.
-_OF_HEAVIEST = (
-    "metric_",
-    "dual_coef_",
-    "X_fit_",
-    "norm_",
-    "exponent_",
-    "bandwidth_",
-    "alpha_",
-    "agop_",
-    "best_iter_",
-    "n_iter_",
-    "history_",
-)
 
 
 class BaseRFM(ABC, BaseEstimator):
@@ -207,16 +194,16 @@ class BaseRFM(ABC, BaseEstimator):
         weight, unit = combined_weights(sample_weight, class_weight, X, y_array)
         X, y_array, weight, unit = without_weightless(X, y_array, weight, unit)
 
-        encoders = {
-            kinds_[0].columns: self._encoder(kinds_[0].columns).fit(X, weight, estimator=self)
-        }
-        if next(iter(encoders.values())).is_categorical_.all():
+        columns = kinds_[0].columns
+        encoders = {columns: self._encoder(columns).fit(X, weight, estimator=self)}
+        if encoders[columns].is_categorical_.all():
             # Without numbers all columns are the same, however numbers are scaled.
-            columns = kinds_[0].columns
             kinds_ = tuple(dict.fromkeys(replace(kind, columns=columns) for kind in kinds_))
-        for columns in {kind.columns for kind in kinds_} - set(encoders):
-            encoders[columns] = self._encoder(columns).fit(X, weight, estimator=self)
-        self._check_tables_fit(encoders, _num_samples(X))
+        for columns in dict.fromkeys(kind.columns for kind in kinds_):
+            if columns not in encoders:
+                encoders[columns] = self._encoder(columns).fit(X, weight, estimator=self)
+        widths = [(len(e.source_), e.dtype_) for e in encoders.values()]
+        check_tables_fit(_num_samples(X), widths, self.memory_limit)
         tables = {name: encoder.transform(X, estimator=self) for name, encoder in encoders.items()}
         Y = self._fit_targets(y_array, weight).astype(tables[kinds_[0].columns].dtype)
         problem = Problem(tables, Y, weight, unit)
@@ -300,15 +287,6 @@ class BaseRFM(ABC, BaseEstimator):
             early_stopping=bool(self.early_stopping),
         )
 
-    def _check_tables_fit(self, encoders: dict[Columns, TableEncoder], n: int) -> None:
-        """Raise MemoryError if the encoded tables alone exceed the limit, before there are any."""
-        needed = sum(n * len(e.source_) * np.dtype(e.dtype_).itemsize for e in encoders.values())
-        if self.memory_limit is not None and needed > self.memory_limit:
-            raise MemoryError(
-                f"the encoded rows need {needed:,} bytes, more than memory_limit="
-                f"{self.memory_limit:,}; raise memory_limit, use fewer rows, or pass float32"
-            )
-
     def _checked_callbacks(self) -> list[Callable[[dict[str, Any]], Any]]:
         callbacks = list(self.callbacks or ())
         for callback in callbacks:
@@ -328,7 +306,7 @@ class BaseRFM(ABC, BaseEstimator):
         self.member_weights_ = ensemble.weights
         self._encoders = {m.columns_: encoders[m.columns_] for m in self.members_}
         first = self.members_[int(np.argmax(ensemble.weights))]
-        for name in _OF_HEAVIEST:
+        for name in OF_HEAVIEST:
             setattr(self, name, getattr(first, name))
         shares = sum(
             weight * importances(m, self._encoders[m.columns_].source_, self.n_features_in_)

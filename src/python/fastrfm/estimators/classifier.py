@@ -181,6 +181,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    # All of the parameters again: scikit-learn reads their names from this signature.
     def __init__(
         self,
         *,

@@ -15,7 +15,22 @@ from fastrfm.preprocessing import Columns
 from fastrfm.problem import Member
 from fastrfm.recursion import Array, RecursionResult
 
-__all__ = ["FittedMember", "fitted_member", "importances"]
+__all__ = ["OF_HEAVIEST", "FittedMember", "fitted_member", "importances"]
+
+# Attributes of the estimator that are those of its heaviest member.
+OF_HEAVIEST = (
+    "metric_",
+    "dual_coef_",
+    "X_fit_",
+    "norm_",
+    "exponent_",
+    "bandwidth_",
+    "alpha_",
+    "agop_",
+    "best_iter_",
+    "n_iter_",
+    "history_",
+)
 
 
 @dataclass(frozen=True)

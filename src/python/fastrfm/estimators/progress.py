@@ -45,7 +45,6 @@ class FitWatch(Watch):
         self._callbacks = list(callbacks)
         self._time_limit = time_limit
         self._bar: tqdm[Any] | None = None
-        self._expected: list[Work] = []
         self._done = 0.0  # flops of the iterations that are complete
         self._total = 0.0
         self._work: Work | None = None
@@ -147,8 +146,7 @@ class FitWatch(Watch):
         if self._time_limit is None:
             return True
         needed = _MARGIN * (flops + self._reserved) * self._rate
-        has_time = perf_counter() - self._start + needed <= self._time_limit
-        return has_time
+        return perf_counter() - self._start + needed <= self._time_limit
 
     def _end_work(self) -> None:
         if self._work is not None:

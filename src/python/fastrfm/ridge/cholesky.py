@@ -21,6 +21,7 @@ from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.ridge.packed import leading_columns, packed_block, packed_diagonals
 from fastrfm.ridge.weights import row_ridges, system_name
+from fastrfm.watch import SILENT, Watch
 
 __all__ = ["Factor", "OnFailure", "cholesky_bytes", "factorise", "packing_bytes"]
 
@@ -143,6 +144,7 @@ def factorise(
     *,
     sample_weight: NDArray[np.float64] | None = None,
     on_failure: OnFailure = "raise_alpha",
+    watch: Watch = SILENT,
 ) -> tuple[Factor, float]:
     """Factorise ``K(X, X) + alpha I``; return the factor and the alpha that was used.
 
@@ -160,7 +162,8 @@ def factorise(
     heaviest = 1.0 if sample_weight is None else float(sample_weight.max())
     name = system_name(sample_weight)
     while True:
-        factor = _try_factorise(X, kernel, root, row_ridges(len(X), alpha, sample_weight, dtype))
+        ridges = row_ridges(len(X), alpha, sample_weight, dtype)
+        factor = _try_factorise(X, kernel, root, ridges, watch)
         if factor is not None:
             break
         if on_failure == "error":
@@ -185,15 +188,19 @@ def factorise(
     return factor, alpha
 
 
-def _try_factorise(X: Array, kernel: Kernel, root: Root, ridges: Array) -> Factor | None:
+def _try_factorise(
+    X: Array, kernel: Kernel, root: Root, ridges: Array, watch: Watch
+) -> Factor | None:
     """Return the factor of ``K + diag(ridges)``, or None if that is not positive definite.
 
     Numerically so, in the dtype of `ridges`.
     """
     n = len(X)
     dtype = ridges.dtype
+    watch.phase("kernel")
     if n <= MAX_PACKED_ROWS:
         packed = backend.packed_kernel_matrix(X, kernel, root)
+        watch.phase("solve")
         first, second = packed_diagonals(packed, n)
         first += ridges[: len(first)]
         second += ridges[len(first) :]
@@ -203,6 +210,7 @@ def _try_factorise(X: Array, kernel: Kernel, root: Root, ridges: Array) -> Facto
         _check(min(info, 0), "pftrf")
         return None if failed else PackedFactor(packed, n)
     K = backend.kernel_matrix(X, None, kernel, root)
+    watch.phase("solve")
     K.reshape(-1)[:: n + 1] += ridges
     (potrf,) = get_lapack_funcs(("potrf",), dtype=dtype)
     # K is symmetric, so its transpose is the same matrix in the order that LAPACK wants.

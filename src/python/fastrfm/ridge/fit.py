@@ -131,9 +131,8 @@ def fit_ridge(
             f"on_failure must be one of {', '.join(get_args(OnFailure))}; got {on_failure!r}"
         )
     plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
-    watch.phase("solve")
     if plan.solver == "cholesky":
-        fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure)
+        fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure, watch)
     else:
         fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch)
     rounding = min(_rounding_of_the_product(fit.coef, Y), LARGEST_ROUNDING)
@@ -158,9 +157,17 @@ def _by_cholesky(
     plan: Plan,
     sample_weight: NDArray[np.float64] | None,
     on_failure: OnFailure,
+    watch: Watch,
 ) -> RidgeFit:
     factor, alpha = factorise(
-        X, kernel, root, float(alpha), Y.dtype, sample_weight=sample_weight, on_failure=on_failure
+        X,
+        kernel,
+        root,
+        float(alpha),
+        Y.dtype,
+        sample_weight=sample_weight,
+        on_failure=on_failure,
+        watch=watch,
     )
     ridges = row_ridges(len(X), alpha, sample_weight, Y.dtype)
     coef = factor.solve(Y)
