@@ -19,12 +19,25 @@ Array = NDArray[Any]
 KERNELS = [(2.0, 1.0), (2.0, 2.0), (2.0, 0.7), (1.0, 1.0), (1.5, 1.2), (0.8, 0.8)]
 DTYPES = [np.float32, np.float64]
 METRIC_FORMS = ["identity", "vector", "matrix", "low_rank"]
+AGOP_MODES = [
+    {"diagonal": diagonal, "center": center}
+    for center in (False, True)
+    for diagonal in (False, True)
+]
+AGOP_MODE_IDS = ["full", "diagonal", "full-centred", "diagonal-centred"]
 OPS = ["kernel_matrix", "kernel_matmul", "gradients", "agop"]
 
 # The contract. K: absolute. Sums: as a fraction of the largest entry of the true result.
 KERNEL_TOLERANCE = {"float32": 1e-6, "float64": 1e-10}
 SUM_TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 DISTANCE_TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # relative
+
+
+def uneven_weights(n: int, seed: int = 0) -> Array:
+    """Return weights over three decades, some of them 0 (where there are more than two)."""
+    weights = 10 ** np.random.default_rng(seed).uniform(-1.5, 1.5, n)
+    weights[2::7] = 0
+    return np.asarray(weights)
 
 
 def make_metric(form: str, n_features: int, seed: int = 0) -> Array | None:

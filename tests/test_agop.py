@@ -10,27 +10,23 @@ from hypothesis import strategies as st
 import oracle
 from backends import Backend
 from cases import (
+    AGOP_MODE_IDS,
+    AGOP_MODES,
     apart_rows,
     assert_accurate,
     coefficients,
     grid_rows,
     make_metric,
     typical_bandwidth,
+    uneven_weights,
 )
 
 pytestmark = pytest.mark.core
 
 OP = "agop"
-MODES = [
-    {"diagonal": False, "center": False},
-    {"diagonal": True, "center": False},
-    {"diagonal": False, "center": True},
-    {"diagonal": True, "center": True},
-]
-MODE_IDS = ["full", "diagonal", "full-centred", "diagonal-centred"]
 
 
-@pytest.mark.parametrize("mode", MODES, ids=MODE_IDS)
+@pytest.mark.parametrize("mode", AGOP_MODES, ids=AGOP_MODE_IDS)
 def test_every_kernel_metric_and_dtype(
     backend: Backend,
     dtype: type,
@@ -44,8 +40,9 @@ def test_every_kernel_metric_and_dtype(
     X, Z = rows[:23], rows[23:]
     bandwidth = typical_bandwidth(X, Z, metric=metric, norm=kernel["norm"])
     options = {"metric": metric, "bandwidth": bandwidth, **kernel, **mode}
-    for c in (1, 3, 11):
+    for c, weight in ((1, None), (3, uneven_weights(23)), (11, None)):
         coef = coefficients(rng, 37, c, dtype)
+        options["sample_weight"] = weight
         G = backend.agop(X, Z, coef, **options)
         assert_accurate(OP, G, oracle.agop(X, Z, coef, **options), dtype)
         np.testing.assert_array_equal(G, G.T)
@@ -67,7 +64,7 @@ def test_sizes_around_the_tiles(
     X, Z = grid_rows(rng, n, d, dtype), grid_rows(rng, m, d, dtype)
     coef = coefficients(rng, m, c, dtype)
     options = {"norm": norm, "bandwidth": typical_bandwidth(X, Z, metric=None, norm=norm)}
-    for mode in MODES[:2]:
+    for mode in AGOP_MODES[:2]:
         G = backend.agop(X, Z, coef, **options, **mode)
         assert_accurate(OP, G, oracle.agop(X, Z, coef, **options, **mode), dtype)
 
@@ -78,7 +75,7 @@ def test_sizes_around_the_tiles(
     m=st.integers(1, 150),
     d=st.integers(1, 40),
     c=st.integers(1, 9),
-    mode=st.sampled_from(MODES[:2]),
+    mode=st.sampled_from(AGOP_MODES[:2]),
     seed=st.integers(0, 2**20),
 )
 def test_drawn_shapes(

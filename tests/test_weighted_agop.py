@@ -14,52 +14,17 @@ import fastrfm
 import oracle
 from backends import Backend
 from cases import (
-    Array,
-    apart_rows,
+    AGOP_MODE_IDS,
+    AGOP_MODES,
     assert_accurate,
     coefficients,
     grid_rows,
-    make_metric,
     typical_bandwidth,
+    uneven_weights,
 )
 from fastrfm.outputs import rotation_pays
 
 pytestmark = pytest.mark.core
-
-MODES = [
-    {"diagonal": diagonal, "center": center}
-    for center in (False, True)
-    for diagonal in (False, True)
-]
-MODE_IDS = ["full", "diagonal", "full-centred", "diagonal-centred"]
-
-
-def uneven_weights(n: int, seed: int = 0) -> Array:
-    """Return weights over three decades, some of them 0 (where there are more than two)."""
-    weights = 10 ** np.random.default_rng(seed).uniform(-1.5, 1.5, n)
-    weights[2::7] = 0
-    return np.asarray(weights)
-
-
-@pytest.mark.parametrize("mode", MODES, ids=MODE_IDS)
-def test_every_kernel_metric_and_dtype(
-    backend: Backend,
-    dtype: type,
-    kernel: dict[str, float],
-    metric_form: str,
-    mode: dict[str, bool],
-) -> None:
-    rng = np.random.default_rng(1)
-    metric = make_metric(metric_form, 5)
-    rows = apart_rows(rng, 60, 5, dtype, metric, kernel["norm"])
-    X, Z = rows[:23], rows[23:]
-    bandwidth = typical_bandwidth(X, Z, metric=metric, norm=kernel["norm"])
-    options = {"metric": metric, "bandwidth": bandwidth, **kernel, **mode}
-    options["sample_weight"] = uneven_weights(23)
-    coef = coefficients(rng, 37, 3, dtype)
-    G = backend.agop(X, Z, coef, **options)
-    assert_accurate("agop", G, oracle.agop(X, Z, coef, **options), dtype)
-    np.testing.assert_array_equal(G, G.T)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +43,7 @@ def test_sizes_around_the_tiles(
     coef = coefficients(rng, m, c, dtype)
     options = {"norm": norm, "bandwidth": typical_bandwidth(X, Z, metric=None, norm=norm)}
     options["sample_weight"] = uneven_weights(n)
-    for mode in MODES[:2]:
+    for mode in AGOP_MODES[:2]:
         G = backend.agop(X, Z, coef, **options, **mode)
         assert_accurate("agop", G, oracle.agop(X, Z, coef, **options, **mode), dtype)
 
@@ -100,7 +65,7 @@ def assert_right_over_chunks(backend: Backend, n: int, dtype: type, mode: dict[s
     assert_accurate("agop", G, expected, dtype)
 
 
-@pytest.mark.parametrize("mode", MODES[2:], ids=MODE_IDS[2:])
+@pytest.mark.parametrize("mode", AGOP_MODES[2:], ids=AGOP_MODE_IDS[2:])
 def test_several_chunks_of_rows(cpu: Backend, dtype: type, mode: dict[str, bool]) -> None:
     """Each row has its own weight, not that of its place in the chunk."""
     assert_right_over_chunks(cpu, 1100, dtype, mode)
@@ -116,7 +81,7 @@ def test_several_chunks_of_rows_on_the_device(cuda: Backend) -> None:
     counts=st.lists(st.integers(0, 4), min_size=1, max_size=80).filter(any),
     m=st.integers(1, 60),
     d=st.integers(1, 20),
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from(AGOP_MODES),
     seed=st.integers(0, 2**20),
 )
 def test_whole_weights_are_repeated_rows(
@@ -131,7 +96,7 @@ def test_whole_weights_are_repeated_rows(
     np.testing.assert_allclose(weighted, repeated, rtol=1e-10, atol=1e-12 * size * len(counts))
 
 
-@pytest.mark.parametrize("mode", MODES, ids=MODE_IDS)
+@pytest.mark.parametrize("mode", AGOP_MODES, ids=AGOP_MODE_IDS)
 def test_weights_of_one_are_none(backend: Backend, dtype: type, mode: dict[str, bool]) -> None:
     """To the bit: the roots of the weights are 1 too."""
     rng = np.random.default_rng(0)
