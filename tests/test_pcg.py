@@ -191,3 +191,19 @@ def test_landmark_products(dtype: type, n: int, r: int, c: int, seed: int) -> No
     np.testing.assert_allclose(
         backend.landmark_transposed_matmul(C, R), wide.T @ R, rtol=1e-12, atol=1e-11
     )
+
+
+def test_few_rows_are_solved_to_the_digits_of_a_factorisation() -> None:
+    """A row of weight 2 then equals two rows, whichever the landmarks' order."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((60, 3)), rng.standard_normal((60, 2))
+    twice = np.r_[0:60, 0:20]
+    weights = np.ones(60)
+    weights[:20] = 2
+    options: dict[str, Any] = {"alpha": 1e-3, "solver": "pcg", "return_info": True}
+    weighted, info = fastrfm.solve_ridge(X, Y, sample_weight=weights, **options)
+    repeated, other = fastrfm.solve_ridge(X[twice], Y[twice], **options)
+    assert info["residual"] <= 1e-10
+    assert other["residual"] <= 1e-10
+    f, g = (fastrfm.kernel_matmul(X, Z, c) for Z, c in ((X, weighted), (X[twice], repeated)))
+    np.testing.assert_allclose(f, g, rtol=1e-7, atol=1e-9)

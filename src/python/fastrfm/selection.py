@@ -22,6 +22,7 @@ from fastrfm.kernels import Kernel
 from fastrfm.losses import Loss
 from fastrfm.metric import Root
 from fastrfm.ridge import RidgeFit, fit_ridge
+from fastrfm.sampling import draw_rows
 
 Array = NDArray[np.floating[Any]]
 Weights = NDArray[np.float64] | None
@@ -172,7 +173,7 @@ class StandInLeaveOneOut(Judged):
         unit_weight: Weights = None,
     ) -> StandInLeaveOneOut:
         """Draw `STAND_IN_ROWS` rows at random, or take all if there are no more."""
-        rows = np.sort(rng.choice(len(Y), min(len(Y), STAND_IN_ROWS), replace=False))
+        rows = draw_rows(len(Y), STAND_IN_ROWS, rng)
         # The rows were drawn at random, so every so manieth of them is a random part.
         step = -(-len(rows) // LEAVE_ONE_OUT_ROWS)
         left_out = np.arange(0, len(rows), step)

@@ -28,6 +28,10 @@ Array = NDArray[Any]
 
 # A residual above this is never put down to rounding, however large the coefficients.
 LARGEST_ROUNDING = 1e-2
+# Where the preconditioner has a landmark for every row it is an inverse but for rounding: two or
+# three iterations of at most 100 rows reach this, and a row of weight 2 then counts as two rows to
+# the digits of a factorisation.
+TOL_OF_FULL_RANK = 1e-10
 # Iterative refinement stops when a step no longer halves the residual; it seldom takes two.
 MAX_REFINEMENTS = 5
 
@@ -217,6 +221,8 @@ def _by_pcg(
     roots = None if weights is None else np.sqrt(weights)
     rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha, roots))
     precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype, roots)
+    if rank == len(X) and dtype == np.float64:
+        tol = min(tol, TOL_OF_FULL_RANK)
     if plan.stored:
         watch.phase("kernel")
     packed = backend.packed_kernel_matrix(X, kernel, root) if plan.stored else None
