@@ -1,45 +1,23 @@
-"""RFMRegressor and RFMClassifier: scikit-learn's conventions, and what they learn."""
+"""RFMRegressor and RFMClassifier: what they learn, and how they behave."""
 
 from __future__ import annotations
 
 import logging
-import pickle
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
-from sklearn.exceptions import SkipTestWarning
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.utils import shuffle
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fastrfm
 from cases import plain_classifier, plain_regressor
-from fastrfm import RFMClassifier, RFMRegressor
 from fastrfm.estimators import base
 
 pytestmark = pytest.mark.core
-
-
-def checks() -> list[Any]:
-    """Return scikit-learn's checks of both estimators, by name."""
-    return [
-        pytest.param(estimator, check, id=f"{type(estimator).__name__}-{check.func.__name__}")
-        for model in (RFMRegressor(n_iter=2), RFMClassifier(n_iter=2))
-        for estimator, check in estimator_checks_generator(model)
-    ]
-
-
-@pytest.mark.filterwarnings(f"ignore::{SkipTestWarning.__module__}.SkipTestWarning")
-@pytest.mark.parametrize(("estimator", "check"), checks())
-def test_scikit_learn_check(estimator: Any, check: Any) -> None:
-    check(estimator)
 
 
 def test_feature_learning_beats_the_same_kernel_without() -> None:
@@ -176,26 +154,6 @@ def test_prediction_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     whole = model.predict(X)
     monkeypatch.setattr(base, "PREDICT_ROWS", 37)
     np.testing.assert_allclose(model.predict(X), whole, rtol=1e-12)
-
-
-@pytest.mark.parametrize("model", [plain_regressor(n_iter=1), plain_classifier(n_iter=1)])
-def test_clone_and_pickle(model: Any) -> None:
-    X, y = load_iris(return_X_y=True)
-    fitted = model.fit(X, y)
-    assert clone(fitted).get_params() == fitted.get_params()
-    assert not hasattr(clone(fitted), "metric_")
-    again = pickle.loads(pickle.dumps(fitted))
-    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
-
-
-def test_pipelines_frames_and_grid_search() -> None:
-    X, y = load_diabetes(return_X_y=True, as_frame=True)
-    pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), plain_regressor())
-    grid = {"rfmregressor__alpha": [1e-3, 1.0], "rfmregressor__n_iter": [0, 1]}
-    search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
-    assert search.best_params_["rfmregressor__alpha"] == 1.0
-    names = search.best_estimator_[-1].feature_names_in_
-    np.testing.assert_array_equal(names, X.columns)
 
 
 def test_default_is_good_on_digits() -> None:

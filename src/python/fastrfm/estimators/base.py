@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import (
-    Tags,
-    _safe_indexing,
     check_consistent_length,
     check_random_state,
     gen_batches,
 )
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names, _num_samples, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.ensemble import fit_ensemble
@@ -37,8 +35,10 @@ from fastrfm.preprocessing.columns import refuse_repeated_names
 from fastrfm.problem import Ensemble, Member, Problem, Validation
 from fastrfm.selection import hold_out
 from fastrfm.settings import RecursionSettings
+from fastrfm.sklearn_compat import check_feature_names, take_rows
 
 if TYPE_CHECKING:
+    from sklearn.utils import Tags
     from typing_extensions import Self
 
 # Rows encoded and transformed at a time. Enough that the transform of the centres,
@@ -185,7 +185,7 @@ class BaseRFM(ABC, BaseEstimator):
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val belong together; {missing} is missing")
         refuse_repeated_names(X)
-        _check_feature_names(self, X, reset=True)
+        check_feature_names(self, X, reset=True)
         if not _num_samples(X):
             self._encoder(kinds_[0].columns).fit(X, estimator=self)  # says so, of X and not of y
         y_array = self._validate_targets(y)
@@ -323,7 +323,7 @@ class BaseRFM(ABC, BaseEstimator):
         f = np.zeros((n, self.dual_coef_.shape[1]))
         # Also of a table without rows the columns are checked, and scikit-learn's message is given.
         for rows in gen_batches(n, PREDICT_ROWS) if n else [slice(0, 0)]:
-            chunk = X if n <= PREDICT_ROWS else _safe_indexing(X, rows)
+            chunk = X if n <= PREDICT_ROWS else take_rows(X, rows)
             encoded = {
                 columns: encoder.transform(chunk, estimator=self)
                 for columns, encoder in self._encoders.items()
@@ -347,6 +347,10 @@ class BaseRFM(ABC, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+    def _more_tags(self) -> dict[str, Any]:
+        # The tags of scikit-learn 1.5.
+        return {"allow_nan": True}
 
     # See `fit_ensemble`.
     _shrinkage_rows: ClassVar[float] = 0.0

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from fastrfm.calibration import Calibration
 from fastrfm.estimators.base import BaseRFM
@@ -20,6 +20,7 @@ from fastrfm.losses import ClassificationError, Loss, SquaredError
 from fastrfm.out_of_fold import predict_out_of_fold
 from fastrfm.problem import Ensemble, Problem
 from fastrfm.sampling import draw_stratified_rows
+from fastrfm.sklearn_compat import check_targets
 
 # Rows whose predictions out of fold calibrate probabilities: the standard error of a log-loss over
 # them is a few per cent.
@@ -300,7 +301,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         return np.hstack([1.0 - scores, scores]) if scores.shape[1] == 1 else scores
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
-        y_array: NDArray[Any] = column_or_1d(validate_data(self, y=y), warn=True)
+        y_array: NDArray[Any] = column_or_1d(check_targets(self, y), warn=True)
         check_classification_targets(y_array)
         return y_array
 

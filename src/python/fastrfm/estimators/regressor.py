@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
 
 from fastrfm.estimators.base import BaseRFM
 from fastrfm.losses import Loss, SquaredError
+from fastrfm.sklearn_compat import check_targets
 
 
 class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
@@ -178,7 +178,7 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         return y[:, 0] if self._target_ndim == 1 else y
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
-        y_array: NDArray[Any] = validate_data(self, y=y, multi_output=True, y_numeric=True)
+        y_array: NDArray[Any] = check_targets(self, y, multi_output=True, y_numeric=True)
         self._target_ndim = y_array.ndim
         return y_array
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing, compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils import compute_sample_weight
+
+from fastrfm.sklearn_compat import check_weights, take_rows
 
 __all__ = ["class_weights_of", "combined_weights", "without_weightless"]
 
@@ -37,9 +38,7 @@ def combined_weights(
     """
     if sample_weight is None and class_weight is None:
         return None, None
-    weight: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
+    weight: NDArray[np.float64] = check_weights(sample_weight, X, np.float64)
     of_class = None
     if class_weight is not None:
         # "balanced" counts rows by their weights, as if they were repeated.
@@ -77,7 +76,7 @@ def without_weightless(
     if weight is None or weight.all():
         return X, y, weight, unit
     kept = np.flatnonzero(weight)
-    return _safe_indexing(X, kept), y[kept], weight[kept], None if unit is None else unit[kept]
+    return take_rows(X, kept), y[kept], weight[kept], None if unit is None else unit[kept]
 
 
 def _class_weights(

@@ -11,7 +11,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.utils import check_array
+
+from fastrfm.sklearn_compat import check_array_with_missing
 
 Mask = NDArray[np.bool_]
 
@@ -77,12 +78,10 @@ def open_table(X: Any, *, categories_named: bool, estimator: Any) -> Table:
         # Of numbers and strings NumPy makes strings.
         X = np.asarray(X, dtype=object) if array.dtype.kind in "USO" else array
     return ArrayTable(
-        check_array(
+        check_array_with_missing(
+            estimator,
             _without_na(X) if isinstance(X, np.ndarray) else X,
             dtype=None if categories_named else "numeric",
-            ensure_all_finite=False,
-            estimator=estimator,
-            input_name="X",
         )
     )
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from fastrfm.preprocessing.categories import Category
 from fastrfm.preprocessing.chosen import chosen_categories
@@ -19,6 +18,7 @@ from fastrfm.preprocessing.columns import (
     refuse_repeated_names,
 )
 from fastrfm.preprocessing.scaling import CHUNK, Columns, NumericScaler
+from fastrfm.sklearn_compat import check_feature_names, check_n_features
 
 Array = NDArray[np.floating[Any]]
 
@@ -98,10 +98,10 @@ class TableEncoder:
             isinstance(self.categorical_features, str) and self.categorical_features == "from_dtype"
         )
         refuse_repeated_names(X)
-        _check_feature_names(owner, X, reset=True)
+        check_feature_names(owner, X, reset=True)
         named = self.categorical_features is not None and not by_dtype
         table = open_table(X, categories_named=named, estimator=owner)
-        _check_n_features(owner, X, reset=True)
+        check_n_features(owner, X, reset=True)
         self.n_features_in_: int = table.shape[1]
         if owner is not self:
             self.__dict__.pop("feature_names_in_", None)
@@ -139,10 +139,10 @@ class TableEncoder:
             As `fit` does, and for other features than at fit, in scikit-learn's words.
         """
         owner = self if estimator is None else estimator
-        _check_feature_names(owner, X, reset=False)
+        check_feature_names(owner, X, reset=False)
         named = bool(self.is_categorical_.any())
         table = open_table(X, categories_named=named, estimator=owner)
-        _check_n_features(owner, X, reset=False)
+        check_n_features(owner, X, reset=False)
         out: Array = np.empty((table.shape[0], len(self.source_)), dtype=self.dtype_)
         for block in table.numbers(self.is_categorical_):
             self._scaler.transform(block, out, self._starts[block.features])
