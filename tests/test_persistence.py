@@ -263,8 +263,13 @@ def test_other_programs_read_the_arrays(tmp_path: Path) -> None:
     assert len(set(contents)) == len(contents)
 
 
+def rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
 def test_half_precision(tmp_path: Path) -> None:
-    X = RNG.standard_normal((1000, 20)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((1000, 20)).astype(np.float32)
     y = np.sin(X[:, 0]) + X[:, 1]
     model = plain_regressor(n_iter=1).fit(X, y)
     model.save(tmp_path / "whole.frfm")
@@ -273,11 +278,20 @@ def test_half_precision(tmp_path: Path) -> None:
     assert sizes[0] < 0.62 * sizes[1]
     assert again.X_fit_.dtype == np.float32
     np.testing.assert_array_equal(again.X_fit_, model.X_fit_.astype(np.float16))
-    error = np.abs(again.predict(X) - model.predict(X)).max() / y.std()
-    assert 0 < error < 0.01
-    assert_same(again.members_[0].dual_coef_, model.members_[0].dual_coef_)
+    # Of rows that were not fitted; a few coefficients make up for what rounding changes.
+    X_new = rng.standard_normal((500, 20)).astype(np.float32)
+    change = rms(again.predict(X_new) - model.predict(X_new)) / y.std()
+    again.members_[0].dual_coef_[:] = model.members_[0].dual_coef_
+    uncorrected = rms(again.predict(X_new) - model.predict(X_new)) / y.std()
+    assert 0 < change < min(1e-3, uncorrected / 2)
+    again = fastrfm.load(tmp_path / "half.frfm")
     # Half precision is exact the second time.
     assert_same(saved(again, tmp_path / "half.frfm", centers_dtype="float16"), again)
+
+
+def test_half_precision_of_a_kernel_that_sees_nothing(tmp_path: Path) -> None:
+    model = plain_regressor(bandwidth=1e-30, n_iter=0).fit(NUMBERS, TARGET)
+    assert np.isfinite(saved(model, tmp_path / "m.frfm", centers_dtype="float16").dual_coef_).all()
 
 
 def test_half_precision_has_a_range(tmp_path: Path) -> None:

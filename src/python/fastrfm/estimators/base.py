@@ -338,7 +338,8 @@ class BaseRFM(ABC, BaseEstimator):
         path : str or path-like
         centers_dtype : {"float16"}, default=None
             Store the rows `X_fit_`, most of the file, in half precision; loaded, they have their
-            own dtype again. Predictions then change a little: see Notes.
+            own dtype again, and some of `dual_coef_` make up for most of what that changes. By how
+            much predictions change, see Notes.
 
         Raises
         ------
@@ -358,6 +359,10 @@ class BaseRFM(ABC, BaseEstimator):
         `random_state` that is a generator rather than a number, are None in the loaded estimator;
         scikit-learn's metadata requests (`set_fit_request`) are as in a new one. NumPy's scalars
         among parameters come back as Python's, and array-likes other than arrays as lists.
+
+        With ``centers_dtype="float16"``, predictions of rows not fitted changed by 3e-4, 1e-4 and
+        4e-5 of the targets' standard deviation, root mean square, on the data sets pol, elevators
+        and adult, and by at most 2e-3; the error by less than one part in 5,000.
 
         The file holds the training rows, encoded, and the levels of categories: whoever may not see
         the data may not see the model.

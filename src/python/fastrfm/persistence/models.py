@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +24,7 @@ from fastrfm.estimators.fitted import OF_HEAVIEST, FittedMember, metric_in_use
 from fastrfm.estimators.regressor import RFMRegressor
 from fastrfm.kernels import Kernel
 from fastrfm.persistence.errors import ModelFileError
+from fastrfm.persistence.half import check_range, with_half_centers
 from fastrfm.persistence.record import Record
 from fastrfm.persistence.tables import (
     COLUMNS,
@@ -90,14 +91,14 @@ _CLASSES_FIELDS = ("classes", "priors", "power", "floor")
 
 
 def model_state(
-    model: BaseRFM, centers_dtype: DTypeLike | None = None
+    model: BaseRFM, centers_dtype: str | None = None
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return the document and the arrays that `model_of` makes an equal estimator of.
 
     Parameters
     ----------
     model : RFMRegressor or RFMClassifier
-    centers_dtype : dtype, default=None
+    centers_dtype : {"float16"}, default=None
         In which the rows `X_fit_` are stored; None: their own.
 
     Raises
@@ -107,7 +108,7 @@ def model_state(
     TypeError
         If it is of another class, or holds something that cannot be kept.
     ValueError
-        If a centre is beyond the range of `centers_dtype`.
+        If a centre is beyond the range of float16.
     """
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model):
@@ -224,16 +225,15 @@ def _member_state(
     member: FittedMember,
     name: str,
     encoders: Mapping[Columns, TableEncoder],
-    centers_dtype: DTypeLike | None,
+    centers_dtype: str | None,
     store: ArrayStore,
 ) -> dict[str, Any]:
     derived = {"metric_", "_kernel"}
     kept = {f"{field}_" for field in _MEMBER_FIELDS if field != "root"} | {"_root"}
     assert {field.name for field in fields(member)} == kept | derived
-    X_fit = member.X_fit_
     if centers_dtype is not None:
-        names = encoders[member.columns_].encoded_feature_names_
-        _check_range(X_fit, np.dtype(centers_dtype), names)
+        check_range(member, encoders[member.columns_].encoded_feature_names_)
+        member = with_half_centers(member)
     return {
         "columns": member.columns_,
         "norm": float(member.norm_),
@@ -243,22 +243,11 @@ def _member_state(
         "best_iter": int(member.best_iter_),
         "n_iter": int(member.n_iter_),
         "history": encode(member.history_, f"{name}.history_", store),
-        "X_fit": store.add(f"{name}.X_fit_", X_fit, narrow=centers_dtype),
+        "X_fit": store.add(f"{name}.X_fit_", member.X_fit_, narrow=centers_dtype),
         "dual_coef": store.add(f"{name}.dual_coef_", member.dual_coef_),
         "root": None if member._root is None else store.add(f"{name}.root", member._root),
         "agop": store.add(f"{name}.agop_", member.agop_),
     }
-
-
-def _check_range(X_fit: NDArray[Any], dtype: np.dtype[Any], names: list[str]) -> None:
-    largest = float(np.finfo(dtype).max)
-    row, column = np.unravel_index(np.abs(X_fit).argmax(), X_fit.shape)
-    value = float(X_fit[row, column])
-    if abs(value) > largest:
-        raise ValueError(
-            f"X_fit_ holds {value:g} in the column {names[column]!r}, beyond the range of "
-            f"{dtype.name}, {largest:g}; save without centers_dtype, or fit with standardize=True"
-        )
 
 
 def _member_of(
