@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,22 @@ def test_what_is_left_out_is_told() -> None:
     labels = make_task(table, "grade").y
     assert labels.dtype == np.int64
     assert len(labels) == N - 1
+
+
+def test_objects_as_targets() -> None:
+    """Decimals of a parquet file are numbers, and booleans with gaps are booleans."""
+    table = TABLE.assign(
+        price=[Decimal(f"{price:.2f}") for price in TABLE["price"]],
+        new=TABLE["new"].astype(object).where(TABLE["rooms"] > 1),
+    )
+    table.loc[0, "price"] = None
+    task = make_task(table, "price")
+    assert task.is_regression
+    np.testing.assert_allclose(task.y, TABLE["price"][1:], atol=0.006)
+    task = make_task(table, "new")
+    assert task.y.dtype == bool
+    assert len(task.y) == np.count_nonzero(TABLE["rooms"] > 1)
+    assert make_task(TABLE.astype({"new": "boolean"}), "new").y.dtype == bool
 
 
 def test_a_name_with_a_comma_can_be_dropped() -> None:

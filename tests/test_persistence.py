@@ -425,7 +425,9 @@ def test_an_interrupt_leaves_the_file_before(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_new_process_loads_it(model: RFMRegressor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["the same", "baseline"])
+def test_a_new_process_loads_it(level: str, model: RFMRegressor, tmp_path: Path) -> None:
+    """With other instructions, as on other hardware, too."""
     model.save(tmp_path / "m.frfm")
     np.save(tmp_path / "X.npy", NUMBERS)
     program = """
@@ -435,5 +437,9 @@ assert "pickle" not in vars(sys.modules["fastrfm.persistence"])
 print(model.predict(np.load(sys.argv[1] + "/X.npy")).tolist())
 """
     command = [sys.executable, "-c", program, str(tmp_path)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads(printed) == model.predict(NUMBERS).tolist()
+    environment = {**os.environ, **({} if level == "the same" else {"FASTRFM_ISA": level})}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    predictions = json.loads(done.stdout)
+    if level == "the same":
+        assert predictions == model.predict(NUMBERS).tolist()
+    np.testing.assert_allclose(predictions, model.predict(NUMBERS), rtol=0, atol=1e-4)

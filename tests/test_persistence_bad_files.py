@@ -85,7 +85,7 @@ def resealed(data: bytes) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_truncated(folder: Path, whole: bytes, data: st.DataObject) -> None:
     size = data.draw(st.integers(0, len(whole) - 1) | st.integers(0, 200))
     message = refused(folder / "bad", whole[:size])
@@ -95,7 +95,7 @@ def test_truncated(folder: Path, whole: bytes, data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_byte_altered(folder: Path, whole: bytes, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(whole) - 1) | st.integers(0, 200))
     flip = data.draw(st.integers(1, 255))
@@ -311,7 +311,7 @@ def check_forged(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["regressor", "classifier"])
 @given(data=st.data())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_forged_documents(folder: Path, name: str, data: st.DataObject) -> None:
     document, arrays = read_container(folder / name)
     content, key = data.draw(st.sampled_from(list(places(document))))
@@ -326,7 +326,7 @@ def test_forged_documents(folder: Path, name: str, data: st.DataObject) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["regressor", "classifier"])
 @given(data=st.data())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_forged_arrays(folder: Path, name: str, data: st.DataObject) -> None:
     document, arrays = read_container(folder / name)
     which = data.draw(st.sampled_from(sorted(arrays)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,7 @@ def make_task(
             )
     if target in drop or target == weights:
         raise DataError(f"the column {target!r} cannot be the target and something else as well")
+    table = table.assign(**{target: _plain(table[target])})
     known = table[target].notna().to_numpy()
     if is_number(table[target]):
         known = np.isfinite(table[target].to_numpy(dtype=np.float64, na_value=np.nan))
@@ -100,6 +102,15 @@ def make_task(
             raise DataError(f"the weights in {weights!r} are not numbers")
         weight = table[weights].to_numpy(dtype=np.float64, na_value=np.nan)
     return Task(X, y, weight, is_regression, tuple(notes))
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return objects that are numbers (such as decimals of a parquet file) as floats."""
+    present = column.dropna()
+    if column.dtype != object or not len(present):
+        return column
+    numbers = all(isinstance(v, Number) and not isinstance(v, bool) for v in present)
+    return column.astype(np.float64) if numbers else column
 
 
 def _kind(column: pd.Series[Any], target: str, kind: str) -> tuple[bool, str]:
@@ -128,7 +139,7 @@ def _labels(column: pd.Series[Any]) -> NDArray[Any]:
     labels: NDArray[Any]
     if is_number(column):
         labels = column.to_numpy(dtype=np.int64)
-    elif column.dtype in ("bool", "boolean"):
+    elif all(isinstance(value, (bool, np.bool_)) for value in column.unique()):
         labels = column.to_numpy(dtype=bool)
     else:
         labels = column.astype(str).to_numpy(dtype=object)
