@@ -178,6 +178,15 @@ def test_what_is_left_out_is_told() -> None:
     assert len(labels) == N - 1
 
 
+def test_a_column_that_counts_rows() -> None:
+    """What pandas' to_csv writes unless told not to."""
+    table = TABLE.assign(**{"Unnamed: 0": np.arange(N)})
+    table.loc[[4, 9], "price"] = np.nan
+    note = "'Unnamed: 0' only counts the rows; --drop 'Unnamed: 0' leaves it out"
+    assert note in make_task(table, "price").notes
+    assert len(make_task(TABLE, "price").notes) == 1
+
+
 def test_objects_as_targets() -> None:
     """Decimals of a parquet file are numbers, and booleans with gaps are booleans."""
     table = TABLE.assign(
@@ -222,6 +231,11 @@ def test_bad_targets_and_columns() -> None:
     assert "'same' has the same value in all rows" in message(same, "same")
     assert message(same.assign(same=None), "same") == "no row has a value of 'same'"
     assert message(TABLE, "price", weights="kind") == "the weights in 'kind' are not numbers"
+    lists = TABLE.assign(tags=[["a"]] * N)
+    assert message(lists, "price") == (
+        "'tags' holds neither numbers nor text (unhashable type: 'list'); leave it out: --drop tags"
+    )
+    assert message(lists, "tags").startswith("'tags' holds neither numbers nor text")
     dates = TABLE.assign(when=pd.Timestamp("2026-01-01"))
     assert message(dates, "price").startswith("'when' holds dates or times (datetime64[")
     assert message(dates, "price").endswith("or leave it out: --drop when")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Number
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _kind(column: pd.Series[Any], target: str, kind: str) -> tuple[bool, str]:
     """Return whether it is a regression, and why."""
-    count, number, measured = column.nunique(), is_number(column), is_measured(column)
+    count, number, measured = _count(column), is_number(column), is_measured(column)
     if kind == "regression":
         if not number:
             raise DataError(f"{target!r} holds no numbers, so it cannot be a regression's target")
@@ -152,7 +153,7 @@ def _suspicions(X: pd.DataFrame) -> list[str]:
     Raises
     ------
     DataError
-        For a column of dates or times.
+        For a column of dates, times, or anything but numbers and text.
     """
     notes = []
     for name in X.columns:
@@ -160,11 +161,34 @@ def _suspicions(X: pd.DataFrame) -> list[str]:
         if column.dtype.kind in "mM":
             raise DataError(
                 f"{name!r} holds dates or times ({column.dtype}); convert it to numbers, for "
-                f"example days since a date, or leave it out: --drop {name}"
+                f"example days since a date, or leave it out: --drop {quote(name)}"
             )
-        if not is_number(column) and column.nunique() > max(MANY_VALUES, len(X) / 2):
+        if is_number(column) and _counts_rows(column):
+            notes.append(f"{name!r} only counts the rows; --drop {quote(name)} leaves it out")
+        count = 0 if is_number(column) else _count(column)
+        if count > max(MANY_VALUES, len(X) / 2):
             notes.append(
-                f"{name!r} has {column.nunique():,} different values in {len(X):,} rows, so hardly "
-                f"two rows share one; --drop {name} leaves it out"
+                f"{name!r} has {count:,} different values in {len(X):,} rows, so hardly "
+                f"two rows share one; --drop {quote(name)} leaves it out"
             )
     return notes
+
+
+def _count(column: pd.Series[Any]) -> int:
+    """Return the number of different values."""
+    try:
+        return int(column.nunique())
+    except TypeError as error:  # a parquet file's lists and structures
+        name = str(column.name)
+        raise DataError(
+            f"{name!r} holds neither numbers nor text ({error}); leave it out: --drop {quote(name)}"
+        ) from error
+
+
+def _counts_rows(column: pd.Series[Any]) -> bool:
+    """Whether each value is above the one before by 1, but for rows that were left out."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if len(values) <= MANY_VALUES or not np.isfinite(values).all():
+        return False
+    steps = np.diff(values)
+    return bool((steps >= 1).all() and (steps % 1 == 0).all() and np.median(steps) == 1)
