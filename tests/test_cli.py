@@ -69,10 +69,25 @@ def test_unusable_data_end_with_a_sentence_not_a_traceback(tmp_path: Path) -> No
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich", "matplotlib"])
+@pytest.mark.parametrize(
+    ("command", "missing", "extra"),
+    [
+        ("", "typer", "cli"),
+        ("--help", "rich", "cli"),
+        ("fit", "pandas", "cli"),
+        ("predict", "pandas", "cli"),
+        ("demo", "matplotlib", "demo"),
+        ("bench", "matplotlib", "bench"),
+    ],
+)
 def test_missing_packages_are_named(
-    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    missing: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["fastrfm", *filter(None, [command])])
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name)
@@ -80,7 +95,7 @@ def test_missing_packages_are_named(
     with pytest.raises(SystemExit) as exit_info:
         cli.main()
     assert exit_info.value.code == 1
-    expected = f'the command fastrfm needs {missing}: pip install "fastrfm[demo]"\n'
+    expected = f'the command fastrfm needs {missing}: pip install "fastrfm[{extra}]"\n'
     assert capsys.readouterr().err == expected
 
 

@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from cases import plain_classifier, plain_regressor
 from fastrfm.demo import DemoOptions, compare, run_demo
-from fastrfm.demo.data import DataError, bundled_sets, read_file
+from fastrfm.demo.data import bundled_sets, read_file
 from fastrfm.displays import (
     EigenvectorDisplay,
     FeatureImportanceDisplay,
@@ -26,6 +26,7 @@ from fastrfm.displays import (
     TrainingDisplay,
 )
 from fastrfm.members import PAPERS
+from fastrfm.table_files import DataError
 
 pytestmark = pytest.mark.core
 

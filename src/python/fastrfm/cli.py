@@ -1,6 +1,6 @@
 """The command ``fastrfm``; it only parses, the work is done elsewhere.
 
-``typer`` and ``rich`` come with the extra ``demo``. Without them the module can still be
+``typer`` and ``rich`` come with the extra ``cli``. Without them the module can still be
 imported, and `main` says what to install.
 """
 
@@ -8,13 +8,22 @@ imported, and `main` says what to install.
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 if TYPE_CHECKING:
     import typer
 
-NEEDED = ("typer", "rich", "matplotlib")
+# What all commands need, and what some need besides; and the extra that has it.
+NEEDED = ("typer", "rich")
+NEEDED_BY = {
+    "fit": (("pandas",), "cli"),
+    "predict": (("pandas",), "cli"),
+    "demo": (("matplotlib",), "demo"),
+    "bench": (("matplotlib",), "bench"),
+}
 
 
 def main() -> None:
@@ -24,13 +33,38 @@ def main() -> None:
 
         sys.stdout.write(f"{fastrfm.show_config()!r}\n")
         return
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    besides, extra = NEEDED_BY.get(command, ((), "cli"))
+    missing = [name for name in NEEDED + besides if importlib.util.find_spec(name) is None]
     if missing:
         sys.stderr.write(
-            f'the command fastrfm needs {", ".join(missing)}: pip install "fastrfm[demo]"\n'
+            f'the command fastrfm needs {", ".join(missing)}: pip install "fastrfm[{extra}]"\n'
         )
         raise SystemExit(1)
     build_app()()
+
+
+@contextmanager
+def in_a_sentence(command: str) -> Iterator[None]:
+    """End with a sentence on standard error, not a traceback, where the user's files are wrong."""
+    import typer
+
+    from fastrfm.persistence import ModelFileError
+    from fastrfm.table_files import DataError
+
+    try:
+        yield
+    except (DataError, ModelFileError) as error:
+        message = str(error)
+        cause: Exception = error
+    except OSError as error:
+        of_file = error.filename is not None and error.strerror is not None
+        message = f"{error.filename}: {error.strerror}" if of_file else str(error)
+        cause = error
+    else:
+        return
+    typer.echo(f"fastrfm {command}: {message}", err=True)
+    raise typer.Exit(1) from cause
 
 
 def build_app() -> "typer.Typer":
@@ -43,6 +77,105 @@ def build_app() -> "typer.Typer":
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+
+    @app.command()
+    def fit(
+        data: Annotated[Path, typer.Argument(help="The table, .csv or .parquet.", metavar="DATA")],
+        target: Annotated[str, typer.Option(help="The column to predict.", metavar="COLUMN")],
+        model: Annotated[
+            Path, typer.Option(help="The file to save the model in.", metavar="FILE")
+        ] = Path("model.frfm"),
+        task: Annotated[
+            str,
+            typer.Option(
+                help="auto, regression or classification. auto: numbers with fractions or with "
+                "more than 20 different values are a regression's target.",
+                metavar="TASK",
+            ),
+        ] = "auto",
+        report: Annotated[
+            Path | None,
+            typer.Option(help="Write what was learned as an HTML page.", metavar="FILE"),
+        ] = None,
+        test_fraction: Annotated[
+            float,
+            typer.Option(
+                min=0.0,
+                max=0.9,
+                help="Part of the rows held out to score a model of the others; 0: no scores.",
+            ),
+        ] = 0.2,
+        drop: Annotated[
+            list[str] | None,
+            typer.Option(help="Columns that are no features: A,B or repeated.", metavar="COLUMNS"),
+        ] = None,
+        weights: Annotated[
+            str | None, typer.Option(help="The column of sample weights.", metavar="COLUMN")
+        ] = None,
+        seed: Annotated[
+            int,
+            typer.Option(min=0, max=2**32 - 1, help="Of the rows held out, and of the model."),
+        ] = 0,
+        time_limit: Annotated[
+            float | None,
+            typer.Option(min=0.1, help="Seconds for each of the two fits.", metavar="SECONDS"),
+        ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    ) -> None:
+        """Fit a model to a table and save it.
+
+        Nothing is to be prepared: text is taken as categories, and values may be missing. The
+        scores are those of a model that has not seen the rows held out; the saved one is fitted to
+        all rows.
+        """
+        from rich.console import Console
+
+        from fastrfm.commands.fit import FitOptions, run_fit
+        from fastrfm.commands.task import TASKS
+
+        if task not in TASKS:
+            raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}")
+        options = FitOptions(
+            data,
+            target,
+            model,
+            task,
+            report,
+            test_fraction,
+            tuple(drop or ()),
+            weights,
+            seed,
+            time_limit,
+            force,
+        )
+        with in_a_sentence("fit"):
+            run_fit(options, Console())
+
+    @app.command()
+    def predict(
+        model: Annotated[Path, typer.Argument(help="A saved model.", metavar="MODEL")],
+        data: Annotated[Path, typer.Argument(help="The table, .csv or .parquet.", metavar="DATA")],
+        output: Annotated[
+            Path,
+            typer.Option(
+                "--output", "-o", help="The table to write, .csv or .parquet.", metavar="FILE"
+            ),
+        ],
+        proba: Annotated[
+            bool, typer.Option("--proba", help="Also a column for each class's probability.")
+        ] = False,
+        force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    ) -> None:
+        """Predict the rows of a table with a saved model.
+
+        Columns are found by their names, whatever their order; others are ignored.
+        """
+        from rich.console import Console
+
+        from fastrfm.commands.predict import PredictOptions, run_predict
+
+        with in_a_sentence("predict"):
+            run_predict(PredictOptions(model, data, output, proba, force), Console())
 
     @app.command()
     def demo(
@@ -73,18 +206,14 @@ def build_app() -> "typer.Typer":
         from rich.console import Console
 
         from fastrfm.demo import DemoOptions, run_demo
-        from fastrfm.demo.data import DataError
 
         if (data is None) != (target is None):
             raise typer.BadParameter("--data and --target belong together")
         if quick:
             repeats, folds = 1, 2
         options = DemoOptions(output, data, target, folds, repeats, alpha)
-        try:
+        with in_a_sentence("demo"):
             run_demo(options, Console())
-        except DataError as error:
-            typer.echo(f"fastrfm demo: {error}", err=True)
-            raise typer.Exit(1) from error
 
     @app.command()
     def bench(

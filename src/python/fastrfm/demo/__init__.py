@@ -16,8 +16,9 @@ from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from fastrfm.demo import compare, figures
-from fastrfm.demo.data import DataError, DataSet, bundled_sets, read_file
+from fastrfm.demo.data import DataSet, bundled_sets, read_file
 from fastrfm.demo.findings import finding
+from fastrfm.table_files import DataError
 
 # On sets this small more threads gain little (digits on two idle cores, HistGradientBoosting:
 # 1.2 s with one, 1.0 s with two), and where other work wants the cores they wait for each other:

@@ -14,11 +14,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
+from fastrfm.table_files import DataError, is_measured, is_number, read_table
+
 if TYPE_CHECKING:
     import pandas as pd
-
-# A number with more distinct values than this is measured, not a label.
-MANY_VALUES = 20
 
 # Rows kept of the user's file, so that the demonstration takes minutes: the models are fitted
 # some forty times, and kernel ridge costs the cube of the rows.
@@ -26,10 +25,6 @@ MAX_ROWS = 4_000
 
 # Levels of a column of text that get a column of their own; the rarest share one.
 MAX_LEVELS = 50
-
-
-class DataError(ValueError):
-    """The user's file cannot be used as it is; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +93,10 @@ def read_file(path: Path, target: str, *, folds: int) -> DataSet:
     DataError
         If the file or its target cannot be used.
     """
-    table, notes = _readable(_read_table(path), target)
+    table, notes = _readable(read_table(path), target)
     if len(table) < 2 * folds:
         raise DataError(f"{path} has {len(table)} usable rows; {folds} folds need {2 * folds}")
-    is_regression = _is_number(table[target]) and (
-        table[target].nunique() > MANY_VALUES or bool((table[target] % 1 != 0).any())
-    )
+    is_regression = is_measured(table[target])
     if not is_regression:
         counts = table[target].value_counts()
         rare = counts.index[counts < folds]
@@ -127,23 +120,6 @@ def read_file(path: Path, target: str, *, folds: int) -> DataSet:
     )
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise DataError('reading a file needs pandas: pip install "fastrfm[demo]"') from error
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    try:
-        if path.suffix == ".csv":
-            return pd.read_csv(path)
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-    except (ValueError, OSError, ImportError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    raise DataError(f"{path} is neither .csv nor .parquet")
-
-
 def _readable(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows to use, and notes on those left out."""
     if target not in table.columns:
@@ -153,7 +129,7 @@ def _readable(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, list[str]
         raise DataError(f"there is no column beside the target {target!r}")
     notes = []
     known = table[table[target].notna()]
-    if _is_number(known[target]):
+    if is_number(known[target]):
         known = known[np.isfinite(known[target].to_numpy(dtype=np.float64))]
     if len(known) < len(table):
         notes.append(f"rows left out for want of a target: {len(table) - len(known):,}")
@@ -163,15 +139,9 @@ def _readable(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, list[str]
     return known, notes
 
 
-def _is_number(column: pd.Series[Any]) -> bool:
-    from pandas.api import types
-
-    return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
-
-
 def _columns(X: pd.DataFrame) -> tuple[pd.DataFrame, ColumnTransformer]:
     """Return the features as floats and text, and what turns them into numbers."""
-    numbers = [name for name in X.columns if _is_number(X[name])]
+    numbers = [name for name in X.columns if is_number(X[name])]
     text = [name for name in X.columns if name not in numbers]
     floats = X[numbers].astype(np.float64).replace([np.inf, -np.inf], np.nan)
     strings = X[text].astype(str).where(X[text].notna(), "missing")

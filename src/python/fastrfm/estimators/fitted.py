@@ -15,7 +15,7 @@ from fastrfm.preprocessing import Columns
 from fastrfm.problem import Member
 from fastrfm.recursion import Array, RecursionResult
 
-__all__ = ["OF_HEAVIEST", "FittedMember", "fitted_member", "importances"]
+__all__ = ["OF_HEAVIEST", "FittedMember", "fitted_member", "importances", "metric_in_use"]
 
 # Attributes of the estimator that are those of its heaviest member.
 OF_HEAVIEST = (
@@ -80,12 +80,8 @@ class FittedMember:
 
 def fitted_member(member: Member, result: RecursionResult, X_fit: Array) -> FittedMember:
     """Return the member that a recursion on the rows `X_fit` ended with."""
-    d = X_fit.shape[1]
-    metric = metric_of_root(result.root)
-    if metric is None:
-        metric = np.ones(d) if member.settings.diagonal else np.eye(d)
     return FittedMember(
-        metric_=metric,
+        metric_=metric_in_use(result.root, X_fit.shape[1], diagonal=member.settings.diagonal),
         dual_coef_=result.coef,
         X_fit_=X_fit,
         norm_=result.kernel.norm,
@@ -100,6 +96,14 @@ def fitted_member(member: Member, result: RecursionResult, X_fit: Array) -> Fitt
         _kernel=result.kernel,
         _root=result.root,
     )
+
+
+def metric_in_use(root: Root, n_features: int, *, diagonal: bool) -> NDArray[np.floating[Any]]:
+    """Return the metric of a root, (d, d) or (d,): the identity in full, or as its diagonal."""
+    metric = metric_of_root(root)
+    if metric is not None:
+        return metric
+    return np.ones(n_features) if diagonal else np.eye(n_features)
 
 
 def importances(

@@ -1,0 +1,1 @@
+"""What ``fastrfm fit`` and ``fastrfm predict`` do; `fastrfm.cli` parses for them."""
