@@ -220,7 +220,8 @@ def test_spread_is_drawn_as_lines_of_one_standard_error() -> None:
 
 
 def test_eigenvector_display_holds_the_agops_eigenvectors(fitted: Any) -> None:
-    display = EigenvectorDisplay.from_estimator(fitted, n_vectors=3)
+    names = np.array([f"f{i}" for i in range(30)])
+    display = EigenvectorDisplay.from_estimator(fitted, n_vectors=3, feature_names=names)
     assert len(display.axes_) == 3
     values, vectors = np.linalg.eigh(fitted.agop_)
     np.testing.assert_allclose(display.shares, values[::-1][:3] / values.sum())
@@ -230,7 +231,7 @@ def test_eigenvector_display_holds_the_agops_eigenvectors(fitted: Any) -> None:
     for vector, ax in zip(display.vectors, display.axes_, strict=True):
         order = np.argsort(-np.abs(vector))[:12][::-1]
         np.testing.assert_array_equal([p.get_width() for p in ax.patches], vector[order])
-        assert labels(ax.yaxis) == list(fitted.feature_names_in_[order])
+        assert labels(ax.yaxis) == list(names[order])
         colors = {p.get_facecolor() for p in ax.patches if p.get_width() > 0}
         assert colors == {to_rgba("#D55E00")}
     image = EigenvectorDisplay.from_estimator(fitted, n_vectors=2, image_shape=(5, 6))

@@ -24,9 +24,11 @@ __all__ = [
     "bar_names",
     "figure_of",
     "image_of",
+    "label_inches",
     "line_color",
     "lines",
     "one_ax",
+    "one_line",
     "panels",
     "signed_colors",
 ]
@@ -38,9 +40,12 @@ Shape = tuple[int, int]
 BLUE, ORANGE, RED, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
 SIGNED = "RdBu_r"
 # A label is cut in the middle to so many characters: at the default font size a third of a figure
-# 7 inches wide.
+# 7 inches wide. In a panel beside others fewer.
 LABEL_CHARACTERS = 28
+NARROW_LABEL_CHARACTERS = 18
 INCHES_A_PANEL = 3.4
+# Of matplotlib's default font, 10 points high and somewhat more than half as wide.
+INCHES_A_CHARACTER = 0.08
 
 
 def one_ax(ax: Axes | None, *, width: float, height: float) -> tuple[Figure | SubFigure, Axes]:
@@ -105,10 +110,15 @@ def panels(
 
 
 def bar_names(
-    ax: Axes, names: NDArray[np.str_], *, on: str = "y", rotation: float | None = None
+    ax: Axes,
+    names: NDArray[np.str_],
+    *,
+    on: str = "y",
+    rotation: float | None = None,
+    characters: int = LABEL_CHARACTERS,
 ) -> None:
     """Label the ticks 0, 1, ... with names as they are: `$` is no mathematics."""
-    labels = [_short(name) for name in names]
+    labels = [_short(name, characters) for name in names]
     axis = ax.yaxis if on == "y" else ax.xaxis
     style: dict[str, Any] = {} if rotation is None else {"rotation": rotation}
     axis.set_ticks(np.arange(len(labels)), labels, parse_math=False, **style)
@@ -151,6 +161,16 @@ def lines(*parts: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def one_line(text: str) -> str:
+    """Return a caption of several lines on one."""
+    return text.replace("\n", ": ")
+
+
+def label_inches(names: NDArray[np.str_]) -> float:
+    """Return about the length of the longest label."""
+    return INCHES_A_CHARACTER * max(len(_short(name, LABEL_CHARACTERS)) for name in names)
+
+
 def figure_of(ax: Axes) -> Figure | SubFigure:
     """Return the figure of an Axes."""
     figure = ax.get_figure()
@@ -158,13 +178,13 @@ def figure_of(ax: Axes) -> Figure | SubFigure:
     return figure
 
 
-def _short(name: str) -> str:
+def _short(name: str, characters: int) -> str:
     """Return a name on one line, cut in the middle where it is long."""
     line = " ".join(str(name).split())
-    if len(line) <= LABEL_CHARACTERS:
+    if len(line) <= characters:
         return line
-    tail = LABEL_CHARACTERS // 2 - 1
-    return line[: LABEL_CHARACTERS - tail - 1] + "\N{HORIZONTAL ELLIPSIS}" + line[-tail:]
+    tail = characters // 2 - 1
+    return line[: characters - tail - 1] + "\N{HORIZONTAL ELLIPSIS}" + line[-tail:]
 
 
 def _divided(ax: Axes, number: int) -> list[Axes]:

@@ -11,12 +11,14 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackError, eigsh
 
 from fastrfm.displays.drawing import (
+    NARROW_LABEL_CHARACTERS,
     SIGNED,
     Shape,
     bar_names,
     image_of,
     line_color,
     lines,
+    one_line,
     panels,
     signed_colors,
 )
@@ -183,7 +185,7 @@ class EigenvectorDisplay:
             else:
                 order = np.argsort(-np.abs(vector), kind="stable")[:most][::-1]
                 one.barh(np.arange(most), vector[order], color=signed_colors(vector[order]))
-                bar_names(one, self.feature_names[order])
+                bar_names(one, self.feature_names[order], characters=NARROW_LABEL_CHARACTERS)
                 one.axvline(0, color=line_color(), linewidth=0.8)
                 one.margins(y=0.01)
             one.set_title(
@@ -192,7 +194,8 @@ class EigenvectorDisplay:
             )
         if ax is None:
             self.figure_.suptitle(
-                lines("Eigenvectors of the AGOP", self.caption), fontsize="medium"
+                lines("Eigenvectors of the AGOP", one_line(self.caption)),
+                fontsize="medium",
             )
         return self
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from fastrfm.displays.drawing import BLUE, SIGNED, bar_names, lines, one_ax
+from fastrfm.displays.drawing import BLUE, SIGNED, bar_names, label_inches, lines, one_ax
 from fastrfm.displays.shown import (
     Names,
     checked_count,
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from typing_extensions import Self
 
+# A line of text high, or wide enough for the digits of an entry.
+INCHES_A_CELL, INCHES_A_WRITTEN_CELL = 0.26, 0.48
 # Up to so many features their entries are written into the heat map; more would not fit.
 WRITTEN_FEATURES = 8
 # An entry below this part of the largest is written as 0, whatever its own digits.
@@ -123,30 +125,41 @@ class MetricDisplay:
 
     def plot(self, *, max_features: int = 20, ax: Axes | None = None) -> Self:
         """Draw the `max_features` features with the largest diagonal entries."""
-        most = checked_count("max_features", max_features)
-        is_diagonal = self.metric.ndim == 1
-        diagonal = self.metric if is_diagonal else np.diag(self.metric)
-        order = np.argsort(-diagonal, kind="stable")[:most]
-        if is_diagonal:
-            self._bars(order, ax)
+        order = self._order(max_features)
+        width, height = self.figure_size(max_features=max_features)
+        self.figure_, self.ax_ = one_ax(ax, width=width, height=height)
+        if self.metric.ndim == 1:
+            self._bars(order)
         else:
-            self._heat_map(order, ax)
-        of = "" if len(order) == len(diagonal) else f", {len(order)} of {len(diagonal)} features"
+            self._heat_map(order)
+        d = len(self.metric)
+        of = "" if len(order) == d else f", {len(order)} of {d} features"
         title = f"Learned metric M{of}"
         self.ax_.set_title(lines(title, self.caption), fontsize="medium")
         return self
 
-    def _bars(self, order: Any, ax: Axes | None) -> None:
-        self.figure_, self.ax_ = one_ax(ax, width=6.0, height=1.4 + 0.24 * len(order))
+    def figure_size(self, *, max_features: int = 20) -> tuple[float, float]:
+        """Return the width and height, in inches, of the figure that `plot` makes."""
+        order = self._order(max_features)
+        if self.metric.ndim == 1:
+            return 6.0, 1.4 + 0.24 * len(order)
+        cell = INCHES_A_WRITTEN_CELL if len(order) <= WRITTEN_FEATURES else INCHES_A_CELL
+        size = 0.8 + max(1.5, cell * len(order)) + label_inches(self.feature_names[order])
+        return size + 1.2, size
+
+    def _order(self, max_features: int) -> NDArray[np.intp]:
+        most = checked_count("max_features", max_features)
+        diagonal = self.metric if self.metric.ndim == 1 else np.diag(self.metric)
+        return np.argsort(-diagonal, kind="stable")[:most]
+
+    def _bars(self, order: NDArray[np.intp]) -> None:
         shown = order[::-1]  # the first is drawn on top
         self.ax_.barh(np.arange(len(shown)), self.metric[shown], color=BLUE)
         bar_names(self.ax_, self.feature_names[shown])
         self.ax_.set_xlabel("entry of M's diagonal")
         self.ax_.margins(y=0.01)
 
-    def _heat_map(self, order: Any, ax: Axes | None) -> None:
-        size = 2.6 + 0.26 * len(order)
-        self.figure_, self.ax_ = one_ax(ax, width=size + 1.4, height=size)
+    def _heat_map(self, order: NDArray[np.intp]) -> None:
         values = self.metric[np.ix_(order, order)]
         limit = float(np.abs(values).max()) or 1.0
         image = self.ax_.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit)

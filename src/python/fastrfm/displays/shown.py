@@ -78,14 +78,14 @@ def member_number(rfm: BaseRFM, member: int | None) -> int:
 
 
 def member_caption(rfm: BaseRFM, number: int) -> str:
-    """Say which member is shown and what its kernel is."""
+    """Say which member is shown and, on a second line, what its kernel is."""
     shown: FittedMember = rfm.members_[number]
     kernel = f"norm {shown.norm_:g}, exponent {shown.exponent_:g}"
     if len(rfm.members_) == 1:
         return kernel
     total = float(np.sum(rfm.member_weights_))
     share = f"{rfm.member_weights_[number] / total:.0%}" if total > 0 else "none"
-    return f"member {number}, {share} of the weight: {kernel}, {shown.columns_} columns"
+    return f"member {number}, {share} of the weight\n{kernel}, {shown.columns_} columns"
 
 
 def input_names(estimator: Any, names: Names) -> NDArray[np.str_]:

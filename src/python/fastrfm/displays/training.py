@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrfm.displays.drawing import BLUE, GREEN, ORANGE, RED, line_color, lines, panels
+from fastrfm.displays.drawing import BLUE, GREEN, ORANGE, RED, line_color, lines, one_line, panels
 from fastrfm.displays.shown import member_caption, member_number, rfm_of
 from fastrfm.losses import ClassificationError
 
@@ -116,7 +116,7 @@ class TrainingDisplay:
         self._residuals(residual, runs)
         self._seconds(seconds, runs)
         if ax is None:
-            self.figure_.suptitle(lines("Training", self.caption), fontsize="medium")
+            self.figure_.suptitle(lines("Training", one_line(self.caption)), fontsize="medium")
         return self
 
     def _scores(self, ax: Axes, runs: list[range]) -> None:
