@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -90,7 +88,7 @@ def classified(
 ) -> tuple[Path, Any, HeldOut]:
     """Return the page, the model and what was held out of a classification by several members."""
     X, y = table
-    model = fastrfm.RFMClassifier(random_state=0).fit(X[:80], y[:80])
+    model = fastrfm.RFMClassifier(random_state=0, n_iter=1).fit(X[:80], y[:80])
     assert len(model.members_) > 1
     held_out = HeldOut(y[80:], model.predict(X[80:]), model.predict_proba(X[80:]), 80)
     path = tmp_path_factory.mktemp("report") / "report.html"
@@ -314,14 +312,16 @@ def test_images_pipelines_and_diagonal_metrics(tmp_path: Path) -> None:
 
     X, y = make_friedman1(60, 6, random_state=0)
     pipeline = make_pipeline(StandardScaler(), plain_regressor(n_iter=1, diagonal=True)).fit(X, y)
-    text = write_report(str(tmp_path / "p.html"), pipeline, X, y, n_resamples=2).read_text("utf-8")
+    text = write_report(str(tmp_path / "p.html"), pipeline, X, y, n_resamples=0).read_text("utf-8")
     assert "Every member weights the features one by one" in text
     assert "Pipeline(" in text
 
     Y = np.column_stack([y, -y])
     two = plain_regressor(n_iter=1).fit(X, Y)
     held_out = HeldOut(Y, two.predict(X), None, 60)
-    text = write_report(tmp_path / "two.html", two, X, Y, held_out=held_out).read_text("utf-8")
+    text = write_report(
+        tmp_path / "two.html", two, X, Y, held_out=held_out, n_resamples=0
+    ).read_text("utf-8")
     assert "regression of 2 outputs" in text
     assert "true y, output 1" in text
     assert "The predictions are those of the same settings" not in text
@@ -379,14 +379,6 @@ def test_unsuitable_input(classified: tuple[Path, Any, HeldOut], tmp_path: Path)
     ):
         write_report(path, model, X, y)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_nothing_is_imported_before_a_page_is_written() -> None:
-    code = (
-        "import sys, fastrfm.report; "
-        "assert not {'jinja2', 'matplotlib'} & set(sys.modules), sorted(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # ---- in a browser
