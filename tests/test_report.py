@@ -159,7 +159,7 @@ def test_scores_of_a_regression_are_scikit_learns() -> None:
     assert mae.standard_error == pytest.approx(spread, rel=0.2)
 
 
-def test_scores_that_are_not_defined() -> None:
+def test_scores_that_are_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = np.array([0, 1, 2])
     p = np.full((4, 3), 1 / 3)
 
@@ -169,6 +169,10 @@ def test_scores_that_are_not_defined() -> None:
 
     one_class = scores([0, 0, 0, 0])
     assert [np.isnan(score.value) for score in one_class] == [False, False, False, True]
+    monkeypatch.setattr("fastrfm.report.held_out.MOST_RANKED", 100)
+    expensive = scores([0, 1, 2, 0])
+    assert expensive[3].value == 0.5
+    assert np.isnan(expensive[3].standard_error)
     unseen = scores([0, 1, 2, 7])
     assert [np.isnan(score.value) for score in unseen] == [False, False, True, True]
     constant = regression_scores(HeldOut(np.ones(3), np.zeros(3)), np.random.default_rng(0))
@@ -331,6 +335,7 @@ def test_few_rows_still_make_a_page(tmp_path: Path) -> None:
     X, y = np.arange(3.0)[:, None], np.arange(3.0)
     model = plain_regressor(n_iter=0).fit(X, y)
     text = write_report(tmp_path / "few.html", model, X, y).read_text("utf-8")
+    assert "No update of the metric predicted better" in text
     assert "was not measured: the spread over halves needs at least 4 rows; got 3" in text
 
 

@@ -7,6 +7,23 @@ J. Shao and C. F. J. Wu, A general theory for jackknife variance estimation, Ann
 17, 1989; D. N. Politis, J. P. Romano and M. Wolf, Subsampling, Springer 1999). For halves the
 factor is 1: their spread can be read as it stands, like a bootstrap's.
 
+Measured, the mean standard error over the standard deviation over 100 fresh data sets; six features
+of which four matter, ``2 sin x1 + x2 x3 + x4 / 2`` plus noise (the classifier: whether above 0):
+
+=============================================== ==== ============ ============
+.                                               rows the four     the others
+=============================================== ==== ============ ============
+RFMRegressor()                                  200  1.2 to 1.4   1.3 and 1.4
+RFMRegressor()                                  400  1.0 to 1.1   1.7 and 1.7
+RFMClassifier()                                 200  1.0 to 1.1   1.5 and 1.5
+RFMClassifier()                                 400  0.9 to 1.3   1.7 and 1.1
+norm 2, exponent 1, bandwidth 10, 2 updates     200  0.7 to 1.3   1.8 and 1.3
+norm 2, exponent 1, bandwidth 10, 2 updates     400  1.3 to 1.9   2.4 and 2.2
+=============================================== ==== ============ ============
+
+So they are rather too large than too small: where importances settle faster than in proportion to
+``1 / sqrt(n)``, as those of what hardly matters do, halves make more of them.
+
 A bootstrap would repeat rows, and a repeated row is seen by leave-one-out, which chooses the ridge
 and the iteration, in its own copy: it would choose too small a ridge.
 """

@@ -31,7 +31,7 @@ def image_figure(data: DataSet, model: Any, path: Path) -> None:
     EigenvectorDisplay.from_estimator(
         model, image_shape=shape, n_vectors=N_EIGENVECTORS, ax=axes[1:]
     )
-    axes[0].set_title("pixel importance:\nshare of the trace")
+    axes[0].set_title("pixel importance:\nshare of the trace", fontsize="medium")
     figure.suptitle(
         f"{data.name}: the AGOP of iteration {model.best_iter_} (red and blue are opposite signs)"
     )

@@ -23,8 +23,10 @@ Array = NDArray[Any]
 N_BOOTSTRAP = 200
 # A probability of 0 for what then happens would cost infinitely much.
 LEAST_PROBABILITY = 1e-15
-# Each class costs a sort of the rows in each resample.
-MOST_CLASSES_OF_AUC = 20
+# An area under a curve costs a sort of the rows for each class: so many values are ranked at most,
+# in as many resamples as that allows, or none if they are not enough. 2e7 take 3 s.
+MOST_RANKED = 20_000_000
+FEWEST_BOOTSTRAP = 20
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ class Score:
     standard_error: float
 
 
+# A score's name and meaning, its function of row numbers, and how many resamples it can afford.
+_Wanted = tuple[str, str, Callable[[Array], float], int]
+
+
 def regression_scores(held_out: HeldOut, rng: np.random.Generator) -> list[Score]:
     """Return R2, RMSE and MAE of checked predictions; of several outputs their means."""
     y, prediction = held_out.y_true, held_out.prediction
@@ -119,9 +125,14 @@ def regression_scores(held_out: HeldOut, rng: np.random.Generator) -> list[Score
         len(y),
         rng,
         [
-            ("R²", "part of the target's variance that is explained; 1 is perfect", r2),
-            ("RMSE", "root mean squared error, in units of the target", rmse),
-            ("MAE", "mean absolute error, in units of the target", mae),
+            (
+                "R²",
+                "part of the target's variance that is explained; 1 is perfect",
+                r2,
+                N_BOOTSTRAP,
+            ),
+            ("RMSE", "root mean squared error, in units of the target", rmse, N_BOOTSTRAP),
+            ("MAE", "mean absolute error, in units of the target", mae, N_BOOTSTRAP),
         ],
     )
 
@@ -150,9 +161,9 @@ def classification_scores(
         hits = np.bincount(of_label[rows], is_right[rows])
         return float(np.mean(hits[sizes > 0] / sizes[sizes > 0]))
 
-    wanted: list[tuple[str, str, Callable[[Array], float]]] = [
-        ("accuracy", "part of the rows whose class is right", accuracy),
-        ("balanced accuracy", "mean over classes of the part that is right", balanced),
+    wanted: list[_Wanted] = [
+        ("accuracy", "part of the rows whose class is right", accuracy, N_BOOTSTRAP),
+        ("balanced accuracy", "mean over classes of the part that is right", balanced, N_BOOTSTRAP),
     ]
     if held_out.probabilities is not None:
         probabilities = np.asarray(held_out.probabilities)
@@ -166,7 +177,7 @@ def classification_scores(
 
         def auc(rows: Array) -> float:
             present = np.bincount(codes[rows], minlength=len(classes))
-            if not known or (present == 0).any() or len(classes) > MOST_CLASSES_OF_AUC:
+            if not known or (present == 0).any():
                 return np.nan
             each = np.arange(len(classes))[-1:] if len(classes) == 2 else np.arange(len(classes))
             # Mann and Whitney: from the ranks of those that are of the class.
@@ -176,13 +187,21 @@ def classification_scores(
             won = (ranks * of_class).sum(axis=0) - positive * (positive + 1) / 2
             return float(np.mean(won / (positive * (len(rows) - positive))))
 
+        ranked = MOST_RANKED // (len(y) * len(classes))
+        resamples = min(N_BOOTSTRAP, ranked) if ranked >= FEWEST_BOOTSTRAP else 0
         which = "" if len(classes) == 2 else ", each class against the rest, averaged"
         wanted += [
-            ("log-loss", "mean of -log of the probability given to the true class", log_loss),
+            (
+                "log-loss",
+                "mean of -log of the probability given to the true class",
+                log_loss,
+                N_BOOTSTRAP,
+            ),
             (
                 "ROC AUC",
                 f"how surely a row of the class is ranked above one of another{which}",
                 auc,
+                resamples,
             ),
         ]
     return _scores(len(y), rng, wanted)
@@ -191,18 +210,18 @@ def classification_scores(
 def _scores(
     m: int,
     rng: np.random.Generator,
-    wanted: list[tuple[str, str, Callable[[Array], float]]],
+    wanted: list[_Wanted],
 ) -> list[Score]:
     """Return scores of all rows, with their standard deviations over bootstrap samples of them."""
     everything = np.arange(m)
     samples = [rng.integers(0, m, m) for _ in range(N_BOOTSTRAP)]
     scores = []
-    for name, meaning, function in wanted:
+    for name, meaning, function, resamples in wanted:
         value = function(everything)
         error = np.nan
-        if np.isfinite(value) and m > 1:
-            of_samples = np.array([function(rows) for rows in samples])
+        if np.isfinite(value) and m > 1 and resamples:
+            of_samples = np.array([function(rows) for rows in samples[:resamples]])
             of_samples = of_samples[np.isfinite(of_samples)]
-            error = float(of_samples.std(ddof=1)) if len(of_samples) > N_BOOTSTRAP // 2 else np.nan
+            error = float(of_samples.std(ddof=1)) if len(of_samples) > resamples // 2 else np.nan
         scores.append(Score(name, meaning, value, error))
     return scores

@@ -185,7 +185,7 @@ def reliability(ax: Axes, probability: Array, happened: Array, what: str) -> Non
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel(f"probability of {what}", parse_math=False)
     ax.set_ylabel("part where it was so")
-    ax.legend(loc="upper left")
+    ax.legend(loc="best")
 
 
 def reliability_bins(probability: Array, happened: Array) -> tuple[Array, Array, Array]:

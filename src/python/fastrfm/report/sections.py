@@ -17,9 +17,16 @@ from fastrfm.displays import (
 )
 from fastrfm.displays.shown import encoded_names, heaviest, member_caption
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.fitted import FittedMember
 from fastrfm.importance_spread import ImportanceSpread
 from fastrfm.report.held_out import HeldOut
-from fastrfm.report.pictures import confusion, inline_svg, predicted_and_true, reliability
+from fastrfm.report.pictures import (
+    WRITTEN_CLASSES,
+    confusion,
+    inline_svg,
+    predicted_and_true,
+    reliability,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,8 +97,9 @@ def pictures_of_classification(held_out: HeldOut, classes: NDArray[Any]) -> list
                 height=size,
             ),
             "Confusion matrix of the held-out rows.",
-            "Rows are the true classes, columns the predicted ones; the numbers count held-out "
-            "rows. All on the diagonal would be perfect.",
+            "Rows are the true classes, columns the predicted ones"
+            + ("; the numbers count held-out rows." if len(labels) <= WRITTEN_CLASSES else ".")
+            + " All on the diagonal would be perfect.",
         )
     ]
     if held_out.probabilities is not None:
@@ -169,14 +177,27 @@ def metric_pictures(model: Any, rfm: BaseRFM) -> list[Picture]:
             Picture(
                 inline_svg(draw, key=f"metric{index}", width=width, height=height),
                 f"The metric of member {index}, for its {n_shown} heaviest features.",
-                "On the diagonal how much a feature counts in distances; beside it which features "
-                "count together (red) or against each other (blue)."
-                if display.metric.ndim == 2
-                else "This member weights each feature by itself: the longer the bar, the more it "
-                "counts in distances.",
+                _about_metric(rfm.members_[index]),
             )
         )
     return pictures
+
+
+def _about_metric(member: FittedMember) -> str:
+    if member.best_iter_ == 0:
+        return (
+            "No update of the metric predicted better, so this is what it began with: every "
+            "column counts alike."
+        )
+    if member.metric_.ndim == 2:
+        return (
+            "On the diagonal how much a feature counts in distances; beside it which features "
+            "count together (red) or against each other (blue)."
+        )
+    return (
+        "This member weights each feature by itself: the longer the bar, the more it counts in "
+        "distances."
+    )
 
 
 def eigenvector_picture(
