@@ -1,4 +1,4 @@
-"""The demonstration and its displays: what is written is what was learned."""
+"""The demonstration: what is written is what was learned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,17 +13,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from rich.console import Console
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.datasets import load_diabetes, load_digits
 
-from cases import plain_classifier, plain_regressor
+from cases import plain_classifier
 from fastrfm.demo import DemoOptions, compare, run_demo
 from fastrfm.demo.data import bundled_sets, read_file
-from fastrfm.displays import (
-    EigenvectorDisplay,
-    FeatureImportanceDisplay,
-    MetricDisplay,
-    TrainingDisplay,
-)
 from fastrfm.members import PAPERS
 from fastrfm.table_files import DataError
 
@@ -172,63 +165,6 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     broken.write_text("not parquet")
     with pytest.raises(DataError, match="cannot be read"):
         read_file(broken, "y", folds=2)
-
-
-@pytest.fixture(scope="module")
-def fitted() -> Any:
-    """Return a model with named features."""
-    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    return plain_classifier(n_iter=1).fit(X, y)
-
-
-def test_metric_display_orders_features_by_weight(fitted: Any) -> None:
-    display = MetricDisplay.from_estimator(fitted, max_features=7)
-    order = np.argsort(-np.diag(fitted.metric_))[:7]
-    shown_matrix = display.ax_.images[0].get_array()
-    np.testing.assert_allclose(shown_matrix, fitted.metric_[np.ix_(order, order)])
-    labels = [text.get_text() for text in display.ax_.get_yticklabels()]
-    assert labels == list(fitted.feature_names_in_[order])
-
-
-def test_importance_display_draws_bars_or_an_image(fitted: Any) -> None:
-    bars = FeatureImportanceDisplay.from_estimator(fitted, max_features=4)
-    widths = [patch.get_width() for patch in bars.ax_.patches]
-    np.testing.assert_allclose(widths, np.sort(100 * fitted.feature_importances_)[-4:])
-    image = FeatureImportanceDisplay.from_estimator(fitted, image_shape=(5, 6))
-    np.testing.assert_allclose(
-        image.ax_.images[0].get_array(), 100 * fitted.feature_importances_.reshape(5, 6)
-    )
-
-
-def test_eigenvector_display_holds_the_agops_eigenvectors(fitted: Any) -> None:
-    display = EigenvectorDisplay.from_estimator(fitted, n_vectors=3)
-    assert len(display.axes_) == 3
-    vector = display.vectors[0]
-    value = display.shares[0] * np.trace(fitted.agop_)
-    np.testing.assert_allclose(fitted.agop_ @ vector, value * vector, atol=1e-10 * value)
-    assert vector[np.abs(vector).argmax()] > 0
-    assert np.all(np.diff(display.shares) <= 0)
-    image = EigenvectorDisplay.from_estimator(fitted, n_vectors=2, image_shape=(5, 6))
-    np.testing.assert_array_equal(image.axes_[1].images[0].get_array().ravel(), display.vectors[1])
-
-
-def test_training_display_marks_the_iteration_kept() -> None:
-    X, y = load_wine(return_X_y=True)
-    model = plain_classifier(n_iter=3, early_stopping=False).fit(X, y)
-    display = TrainingDisplay.from_estimator(model)
-    line, mark = display.ax_.lines
-    np.testing.assert_array_equal(line.get_ydata(), [e["score"] for e in model.history_])
-    assert mark.get_xdata() == [model.best_iter_]
-
-
-def test_display_errors(fitted: Any) -> None:
-    X, y = load_diabetes(return_X_y=True)
-    diagonal = plain_regressor(n_iter=0, diagonal=True).fit(X, y)
-    with pytest.raises(ValueError, match="eigenvectors of a diagonal AGOP are the features"):
-        EigenvectorDisplay.from_estimator(diagonal)
-    with pytest.raises(ValueError, match="feature_names has 2 entries for 30 features"):
-        MetricDisplay.from_estimator(fitted, feature_names=["a", "b"])
-    assert MetricDisplay.from_estimator(diagonal).metric.shape == (10, 10)
 
 
 def test_a_level_and_a_column_of_the_same_name(tmp_path: Path) -> None:

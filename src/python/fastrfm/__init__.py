@@ -1,5 +1,8 @@
 """Recursive Feature Machines at hardware speed."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastrfm._version import __version__
 from fastrfm.config import show_config
 from fastrfm.estimators import RFMClassifier, RFMRegressor
@@ -8,10 +11,22 @@ from fastrfm.kernels import kernel_matmul, kernel_matrix
 from fastrfm.persistence import ModelFileError, load
 from fastrfm.ridge import solve_ridge
 
+if TYPE_CHECKING:
+    from fastrfm.displays import (
+        EigenvectorDisplay,
+        FeatureImportanceDisplay,
+        MetricDisplay,
+        TrainingDisplay,
+    )
+
 __all__ = [
+    "EigenvectorDisplay",
+    "FeatureImportanceDisplay",
+    "MetricDisplay",
     "ModelFileError",
     "RFMClassifier",
     "RFMRegressor",
+    "TrainingDisplay",
     "__version__",
     "agop",
     "gradients",
@@ -21,3 +36,14 @@ __all__ = [
     "show_config",
     "solve_ridge",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a display when it is first asked for."""
+    if name.endswith("Display") and name in __all__:
+        return getattr(import_module("fastrfm.displays"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

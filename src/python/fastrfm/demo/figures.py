@@ -28,8 +28,10 @@ def image_figure(data: DataSet, model: Any, path: Path) -> None:
     )
     shape = data.image_shape
     FeatureImportanceDisplay.from_estimator(model, image_shape=shape, ax=axes[0])
-    EigenvectorDisplay.from_estimator(model, image_shape=shape, axes=axes[1:])
-    axes[0].set_title("pixel importance:\nshare of the trace")
+    EigenvectorDisplay.from_estimator(
+        model, image_shape=shape, n_vectors=N_EIGENVECTORS, ax=axes[1:]
+    )
+    axes[0].set_title("pixel importance:\nshare of the trace", fontsize="medium")
     figure.suptitle(
         f"{data.name}: the AGOP of iteration {model.best_iter_} (red and blue are opposite signs)"
     )
