@@ -88,6 +88,7 @@ html_theme_options = {
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
+    "show_nav_level": 2,
 }
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
