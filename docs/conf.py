@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -38,10 +39,14 @@ autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 # The template of classes lists the members.
 numpydoc_show_class_members = False
+# The modules with a page.
+PAGES = re.findall(r"^   (fastrfm\S*)$", (HERE / "api.rst").read_text(), re.MULTILINE)
 
 
 def own(name: str, attributes: list[str] | None = None) -> list[str]:
-    """Return those public attributes of a module or class that fastrfm defines.
+    """Return those public attributes of a module or class that its page shows.
+
+    That is what fastrfm defines, but for what a module that has a page of its own defines.
 
     Parameters
     ----------
@@ -53,11 +58,17 @@ def own(name: str, attributes: list[str] | None = None) -> list[str]:
     found = import_by_name(name)[1]
     if attributes is None:
         attributes = [method for method, _ in inspect.getmembers(found, inspect.isroutine)]
+
+    def home(attribute: str) -> str:
+        # What is written in C may have none.
+        return getattr(inspect.unwrap(getattr(found, attribute)), "__module__", None) or ""
+
     return [
         attribute
         for attribute in attributes
         if not attribute.startswith("_")
-        and inspect.unwrap(getattr(found, attribute)).__module__.startswith("fastrfm")
+        and home(attribute).startswith("fastrfm")
+        and not any(home(attribute).startswith(page) for page in PAGES if page > name)
     ]
 
 

@@ -31,7 +31,7 @@ print(f"{model.score(X_test, y_test):.1%} of {len(y_test)} test images are class
 # right and in the lower middle says most.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-left.imshow(X_train.std(axis=0).reshape(8, 8), cmap="magma", vmin=0)
+left.imshow(X_train.std(axis=0).reshape(8, 8), cmap="cividis", vmin=0)
 left.set_title("Standard deviation of each pixel")
 left.set_xticks([])
 left.set_yticks([])

@@ -80,8 +80,8 @@ full = RFMRegressor(norm=2, diagonal=False, random_state=0).fit(X_train, y_train
 MetricDisplay.from_estimator(full)
 
 # %%
-# And the error by leave-one-out, by the number of times that the metric was learned anew.
-# Iteration 0 is kernel ridge regression without a learned metric.
+# And how the fit went, by the number of times that the metric was learned anew: the error is that
+# of leave-one-out. Iteration 0 is kernel ridge regression without a learned metric.
 
 TrainingDisplay.from_estimator(full)
 plt.show()
