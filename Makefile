@@ -32,7 +32,7 @@ BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja
 # the other targets then keep it.
 PACKAGE := $(VENV)/$(if $(wildcard $(VENV)/.editable),.editable,.package)
 
-.PHONY: help demo test slow bench dev lint types format symbols emulator sanitize cuda aarch64 clean
+.PHONY: help demo test slow bench docs dev lint types format symbols emulator sanitize cuda aarch64 clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,7 @@ help:
 	@echo "make test      build, install and run the test suite"
 	@echo "make slow      the slow tests"
 	@echo "make bench     build, install the rivals and measure against them (ARGS=--quick: half a minute)"
+	@echo "make docs      the documentation, in docs/_build/html; a warning is an error"
 	@echo "make dev       editable installation with the developers' tools; again after a C++ edit"
 	@echo "make lint      ruff and clang-format, changing nothing"
 	@echo "make types     mypy, and _cpu.pyi against the compiled module"
@@ -65,6 +66,11 @@ slow: $(PACKAGE) $(VENV)/.extra-test emulator
 
 bench: $(PACKAGE) $(VENV)/.extra-bench
 	$(BIN)/fastrfm bench $(ARGS)
+
+# In one process: the examples and the pages' own fits use all cores.
+docs: $(PACKAGE) $(VENV)/.extra-docs
+	$(BIN)/sphinx-build -W --keep-going -n -b html $(ARGS) docs docs/_build/html
+	@echo "docs: open docs/_build/html/index.html"
 
 # ---- the installation
 
@@ -210,5 +216,6 @@ aarch64: $(VENV)/.tools
 	cmake --build build/aarch64 --target fastrfm_core
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	    docs/_build docs/api docs/auto_examples docs/sg_execution_times.rst
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

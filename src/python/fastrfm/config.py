@@ -47,6 +47,13 @@ def show_config() -> Config:
 
     After a fork both processes make themselves new threads and go on. Where the OpenMP runtime is
     not libgomp, or older than that of GCC 9, the child goes on with one: `threads` is 1 there.
+
+    Examples
+    --------
+    >>> import fastrfm
+    >>> config = fastrfm.show_config()
+    >>> config["isa_level"] in config["isa_levels_compiled"]
+    True
     """
     blas = [
         f"{pool.get('internal_api')} {pool.get('version')} ({pool['num_threads']} threads)"

@@ -66,6 +66,20 @@ def gradients(
         For arrays or parameters of another type.
     ValueError
         For NaN, infinity, wrong shapes, or values out of range.
+
+    See Also
+    --------
+    agop : The mean of their outer products, without storing them.
+
+    Examples
+    --------
+    Two rows and one centre: the prediction falls on the way from it, in either direction.
+
+    >>> import fastrfm
+    >>> fastrfm.gradients([[-1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0]], [[1.0]], bandwidth=1.0).round(3)
+    array([[[ 0.368,  0.   ]],
+    <BLANKLINE>
+           [[-0.368,  0.   ]]])
     """
     x, z, v, kernel, root = _validated(X, Z, coef, metric, bandwidth, exponent, norm)
     return backend.gradients(x, z, v, kernel, root)
@@ -141,9 +155,26 @@ def agop(
     ValueError
         For NaN, infinity, wrong shapes, or values out of range; for `output_samples` with `center`.
 
+    See Also
+    --------
+    gradients : The gradients at each row.
+    solve_ridge : The coefficients.
+
     References
     ----------
     .. [1] Radhakrishnan, Beaglehole, Pandit, Belkin, Science 2024, doi:10.1126/science.adi5639.
+
+    Examples
+    --------
+    Of three inputs the target depends on the first:
+
+    >>> import fastrfm
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(500, 3))
+    >>> coef = fastrfm.solve_ridge(X, np.sin(X[:, :1]))
+    >>> G = fastrfm.agop(X, X, coef)
+    >>> bool(G[0, 0] > 0.9 * np.trace(G))
+    True
     """
     check_flag("diagonal", diagonal)
     check_flag("center", center)

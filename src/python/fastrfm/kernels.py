@@ -105,11 +105,26 @@ def kernel_matrix(
     ValueError
         For NaN, infinity, wrong shapes, or values out of range.
 
+    See Also
+    --------
+    kernel_matmul : Its product with a matrix, without storing it.
+    solve_ridge : The kernel ridge regression with it.
+
     References
     ----------
     .. [1] Radhakrishnan, Beaglehole, Pandit, Belkin, "Mechanism for feature learning in neural
        networks and backpropagation-free machine learning models", Science 2024,
        doi:10.1126/science.adi5639.
+
+    Examples
+    --------
+    Distance counts along the first axis only:
+
+    >>> import fastrfm
+    >>> X = [[0.0, 0.0], [1.0, 5.0]]
+    >>> fastrfm.kernel_matrix(X, metric=[1.0, 0.0], bandwidth=1.0).round(3)
+    array([[1.   , 0.368],
+           [0.368, 1.   ]])
     """
     kernel = Kernel(norm, exponent, bandwidth)
     x = check_array2d("X", X)
@@ -161,6 +176,19 @@ def kernel_matmul(
         For arrays or parameters of another type.
     ValueError
         For NaN, infinity, wrong shapes, or values out of range.
+
+    See Also
+    --------
+    kernel_matrix : The kernel matrix itself.
+    gradients : The gradients of this predictor.
+
+    Examples
+    --------
+    >>> import fastrfm
+    >>> X, Z, V = [[0.0], [1.0]], [[0.0], [2.0]], [[1.0], [1.0]]
+    >>> fastrfm.kernel_matmul(X, Z, V, bandwidth=1.0).round(3)
+    array([[1.135],
+           [0.736]])
     """
     kernel = Kernel(norm, exponent, bandwidth)
     x = check_array2d("X", X)

@@ -154,7 +154,8 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
     encoded_feature_names_ : list of str
         The d encoded features: "age", "age is missing", "colour=red".
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features,)
         Only where `X` has feature names that are all strings.
 
     See Also
@@ -278,7 +279,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         return self._calibration.probabilities(scores)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Least-squares scores, whose largest is the predicted class.
+        """Return least-squares scores, whose largest is the predicted class.
 
         Parameters
         ----------

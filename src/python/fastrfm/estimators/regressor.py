@@ -137,7 +137,8 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
     encoded_feature_names_ : list of str
         The d encoded features: "age", "age is missing", "colour=red".
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features,)
         Only where `X` has feature names that are all strings.
 
     See Also

@@ -125,6 +125,20 @@ def solve_ridge(
         If the solve needs more than `memory_limit`.
     numpy.linalg.LinAlgError
         If no factorisation succeeds up to the largest alpha tried.
+
+    See Also
+    --------
+    kernel_matmul : The predictions of the coefficients.
+    RFMRegressor : Chooses ridge and kernel, and learns the metric.
+
+    Examples
+    --------
+    >>> import fastrfm
+    >>> import numpy as np
+    >>> X = np.linspace(0, 1, 50)[:, None]
+    >>> coef = fastrfm.solve_ridge(X, np.sin(6 * X), alpha=1e-6, bandwidth=1.0)
+    >>> fastrfm.kernel_matmul([[0.5]], X, coef, bandwidth=1.0).round(2)  # sin(3) = 0.141...
+    array([[0.14]])
     """
     kernel = Kernel(norm, exponent, bandwidth)
     x = check_array2d("X", X)
