@@ -66,9 +66,10 @@ for member, weight in zip(model.members_, model.member_weights_, strict=True):
 # What it learned
 # ---------------
 # Each bar is the share of a feature in the trace of the average gradient outer product: how much
-# the prediction changes when the feature does.
+# the prediction changes when the feature does. The lines are a standard error to each side, from
+# fits to random halves of the rows: which of two close features matters more is not certain.
 
-FeatureImportanceDisplay.from_estimator(model)
+FeatureImportanceDisplay.from_estimator(model, X_train, y_train)
 
 # %%
 # The metric says more: its diagonal is the weight of each encoded feature in the distance, an entry

@@ -54,7 +54,7 @@ FEWEST_ROWS = 4
 class ImportanceSpread:
     """Importances over refits to random parts of the rows.
 
-    Attributes
+    Parameters
     ----------
     samples : ndarray of shape (n_resamples, n_features)
         ``feature_importances_`` of each refit; rows sum to 1.

@@ -168,7 +168,19 @@ class EigenvectorDisplay:
         return display.plot(max_features=max_features, ax=ax)
 
     def plot(self, *, max_features: int = 12, ax: AxesLike | None = None) -> Self:
-        """Draw images, or signed bars of each vector's `max_features` largest entries."""
+        """Draw images, or signed bars of each vector's `max_features` largest entries.
+
+        Parameters
+        ----------
+        max_features : int, default=12
+        ax : matplotlib Axes or sequence of Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : object
+            It keeps what it drew in `figure_` and `axes_`.
+        """
         most = min(checked_count("max_features", max_features), self.vectors.shape[1])
         is_image = self.image_shape is not None
         self.figure_, self.axes_ = panels(

@@ -182,7 +182,19 @@ class FeatureImportanceDisplay:
         return display.plot(max_features=max_features, ax=ax)
 
     def plot(self, *, max_features: int = 20, ax: Axes | None = None) -> Self:
-        """Draw the image, or bars of the `max_features` most important features."""
+        """Draw the image, or bars of the `max_features` most important features.
+
+        Parameters
+        ----------
+        max_features : int, default=20
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : object
+            It keeps what it drew in `figure_` and `ax_`.
+        """
         most = checked_count("max_features", max_features)
         percent = 100 * self.importances
         of = ""

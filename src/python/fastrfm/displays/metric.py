@@ -124,7 +124,19 @@ class MetricDisplay:
         return display.plot(max_features=max_features, ax=ax)
 
     def plot(self, *, max_features: int = 20, ax: Axes | None = None) -> Self:
-        """Draw the `max_features` features with the largest diagonal entries."""
+        """Draw the `max_features` features with the largest diagonal entries.
+
+        Parameters
+        ----------
+        max_features : int, default=20
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : object
+            It keeps what it drew in `figure_` and `ax_`.
+        """
         order = self._order(max_features)
         width, height = self.figure_size(max_features=max_features)
         self.figure_, self.ax_ = one_ax(ax, width=width, height=height)
@@ -139,7 +151,16 @@ class MetricDisplay:
         return self
 
     def figure_size(self, *, max_features: int = 20) -> tuple[float, float]:
-        """Return the width and height, in inches, of the figure that `plot` makes."""
+        """Return the width and height, in inches, of the figure that `plot` makes.
+
+        Parameters
+        ----------
+        max_features : int, default=20
+
+        Returns
+        -------
+        width, height : float
+        """
         order = self._order(max_features)
         if self.metric.ndim == 1:
             return 6.0, 1.4 + 0.24 * len(order)

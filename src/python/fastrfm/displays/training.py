@@ -106,7 +106,18 @@ class TrainingDisplay:
         return display.plot(ax=ax)
 
     def plot(self, *, ax: AxesLike | None = None) -> Self:
-        """Draw the three panels."""
+        """Draw the three panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or sequence of Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : object
+            It keeps what it drew in `figure_` and `axes_`.
+        """
         self.figure_, self.axes_ = panels(ax, 3, height=3.4, width=3.8)
         score, residual, seconds = self.axes_
         runs = _runs(self.history)

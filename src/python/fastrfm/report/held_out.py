@@ -33,7 +33,7 @@ FEWEST_BOOTSTRAP = 20
 class HeldOut:
     """What was predicted for rows that were not fitted, and what is true there.
 
-    Attributes
+    Parameters
     ----------
     y_true : array-like of shape (m,) or (m, n_outputs)
     prediction : array-like of the same shape
@@ -56,6 +56,10 @@ class HeldOut:
         ----------
         classes : ndarray of shape (n_classes,) or None
             None for a regression.
+
+        Returns
+        -------
+        HeldOut
 
         Raises
         ------
