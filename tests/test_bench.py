@@ -262,6 +262,7 @@ def test_markdown_and_plot(tmp_path: Path) -> None:
     assert not figures.draw(report, tmp_path / "b.png")
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_files(tmp_path: Path) -> None:
     arguments = ["bench", "--quick", "--peers", "", "--only", "solve n=2,000", "--threads", "1"]
     result = CliRunner().invoke(cli.build_app(), [*arguments, "--output", str(tmp_path)])
@@ -272,6 +273,7 @@ def test_the_command_writes_its_files(tmp_path: Path) -> None:
     assert report["machine"]["threads"] == 1
 
 
+@pytest.mark.slow
 def test_the_command_fits_tables(tmp_path: Path) -> None:
     arguments = ["bench", "--fits", "--data", str(a_folder(tmp_path)), "--rows", "200"]
     result = CliRunner().invoke(

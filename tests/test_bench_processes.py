@@ -145,6 +145,7 @@ def test_what_stops_a_build_is_said(printed: str, reason: str) -> None:
         build()
 
 
+@pytest.mark.slow
 def test_builds_are_kept_unless_their_process_was_killed(tmp_path: Path) -> None:
     """As PyKeOps does: a list is written at exit, by what was registered after the mark."""
     folder = tmp_path / "fastrfm-bench" / "keops"

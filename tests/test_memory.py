@@ -52,6 +52,7 @@ def test_a_solve_takes_what_it_says(way: str, dtype: str) -> None:
     assert result["taken"] >= 0.65 * result["bytes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [130, 250])
 def test_a_fit_keeps_its_limit(megabytes: int) -> None:
     limit = megabytes * 10**6
@@ -60,6 +61,7 @@ def test_a_fit_keeps_its_limit(megabytes: int) -> None:
     assert result["taken"] <= ALLOWED * limit
 
 
+@pytest.mark.slow
 def test_a_fit_by_cholesky_keeps_its_limit() -> None:
     limit = 110 * 10**6
     result = measure(work="fit", n=6_000, d=16, solver="cholesky", n_iter=1, memory_limit=limit)
