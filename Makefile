@@ -33,8 +33,7 @@ BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja 
 # the other targets then keep it.
 PACKAGE := $(VENV)/$(if $(wildcard $(VENV)/.editable),.editable,.package)
 
-.PHONY: help demo test slow bench dev lint types format symbols emulator sanitize \
-    wheel cuda test-wheel test-oldest sdist test-sdist aarch64 clean
+.PHONY: help demo test slow bench dev lint types format symbols emulator sanitize cuda aarch64 clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -195,6 +194,7 @@ PYTHON_TAG = $(shell $(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_
 # Not $(wildcard), which does not see what a recipe has made.
 WHEEL = $(shell ls dist/fastrfm-*-$(PYTHON_TAG)-$(PYTHON_TAG)-*.whl 2> /dev/null)
 
+.PHONY: wheel check-cuda test-wheel test-oldest sdist test-sdist
 wheel: $(WHEEL_STAMP)
 cuda: wheel
 
@@ -212,7 +212,6 @@ $(WHEEL_STAMP): $(PY_TREE) $(CPP_TREE) $(CUDA_TREE) $(BUILD_FILES) README.md LIC
 	@if [ $(WHEEL_CUDA) != OFF ]; then $(MAKE) --no-print-directory check-cuda; fi
 	@touch $@
 
-.PHONY: check-cuda
 check-cuda:
 	.ci/check_spills $(WHEEL_BUILD)/cmake-$(PYTHON_TAG)
 	$(WHEEL_PYTHON) -c 'import fastrfm._cuda as m; print(m.__file__, "for", m.architectures); \
@@ -267,5 +266,5 @@ aarch64: $(VENV)/.tools
 	cmake --build build/aarch64 --target fastrfm_core
 
 clean:
-	rm -rf build dist wheelhouse $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
