@@ -22,11 +22,12 @@ CUDA_TREE := $(CUDA) $(shell find src/cuda -type d -o -name CMakeLists.txt)
 CUDA_NEEDS := $(wildcard src/cpp/*.hpp src/cpp/common/*.hpp)
 PY_FOLDERS := $(shell find src/python -name __pycache__ -prune -o -type d -print)
 PY_TREE := $(PY_FOLDERS) $(shell find src/python -name '*.py' -o -name '*.pyi' -o -name py.typed)
-BUILD_FILES := pyproject.toml CMakeLists.txt
+BUILD_FILES := pyproject.toml CMakeLists.txt build_support/git_version.py
 
 # The build runs inside the virtual environment, not in pip's throw-away one, so that a changed file
-# recompiles alone. This is pyproject.toml's build-system.requires and the two tools it drives.
-BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja
+# recompiles alone. This is pyproject.toml's build-system.requires, the two tools it drives, and what
+# build_support/git_version.py asks for.
+BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja "setuptools-scm>=8"
 
 # Stamps in $(VENV): what is installed there. `make dev` switches to an editable installation, and
 # the other targets then keep it.
@@ -49,7 +50,10 @@ help:
 	@echo "make symbols   no code of an ISA level can stand in for portable code"
 	@echo "make emulator  the CUDA kernels on the CPU, for the tests (part of make test)"
 	@echo "make sanitize  the tests of the core under AddressSanitizer and UBSan"
-	@echo "make cuda      a wheel with the CUDA kernels, by nvcc; fails if one spills registers"
+	@echo "make wheel     dist/fastrfm-*.whl with CUDA, repaired for other machines; fails if a kernel spills"
+	@echo "make test-wheel   the tests, in an environment that has only that wheel and its dependencies"
+	@echo "make test-oldest  the estimators' tests, with the oldest dependencies that pyproject.toml allows"
+	@echo "make sdist     dist/fastrfm-*.tar.gz; make test-sdist builds from it without a network"
 	@echo "make aarch64   cross-compile the core for 64-bit ARM"
 	@echo "make clean     remove what the targets above made"
 
@@ -185,22 +189,74 @@ sanitize: $(PACKAGE) $(VENV)/.extra-test $(SANITIZE_PYTHON)
 	$(SANITIZED) $(SANITIZE_PYTHON) -m pytest -m "emulated and not slow" --timeout 1200 $(ARGS) \
 	    tests/test_cuda.py tests/test_numerics.py
 
-# With pip's own build environment, as users build it. FASTRFM_CUDA=pypi: with nvcc from PyPI.
-CUDA_BUILD := build/cuda
-CUDA_PYTHON := $(CUDA_BUILD)/venv/bin/python
+# ---- what is published
 
-cuda: $(VENV)/.extra-dev $(CUDA_PYTHON)
-	@rm -rf $(CUDA_BUILD)/wheel
-	SKBUILD_BUILD_DIR=$(CUDA_BUILD)/cmake SKBUILD_CMAKE_DEFINE=FASTRFM_PTXAS_REPORT=ON \
-	    FASTRFM_CUDA=$(if $(filter pypi,$(FASTRFM_CUDA)),pypi,ON) \
-	    $(PIP) wheel --quiet --no-deps --wheel-dir $(CUDA_BUILD)/wheel .
-	.ci/check_spills $(CUDA_BUILD)/cmake
-	$(PIP) install --quiet --no-deps --upgrade --target $(CUDA_BUILD)/site $(CUDA_BUILD)/wheel/*.whl
-	$(CUDA_PYTHON) -c 'import fastrfm._cuda as m; print(m.__file__, "for", m.architectures); \
-	    assert "$(CUDA_BUILD)/site" in m.__file__; \
+# A wheel has CUDA unless FASTRFM_CUDA is set: OFF for a quick one, pypi for nvcc from PyPI.
+WHEEL_CUDA := $(if $(filter file,$(origin FASTRFM_CUDA)),ON,$(FASTRFM_CUDA))
+WHEEL_BUILD := build/wheel
+WHEEL_PYTHON := $(WHEEL_BUILD)/venv/bin/python
+WHEEL_STAMP := $(VENV)/.wheel-$(WHEEL_CUDA)
+PYTHON_TAG = $(shell $(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+# Not $(wildcard), which does not see what a recipe has made.
+WHEEL = $(shell ls dist/fastrfm-*-$(PYTHON_TAG)-$(PYTHON_TAG)-*.whl 2> /dev/null)
+
+.PHONY: wheel check-cuda test-wheel test-oldest sdist test-sdist
+wheel: $(WHEEL_STAMP)
+cuda: wheel
+
+# With pip's own build environment, as users build it. auditwheel finds the oldest glibc that the
+# wheel runs on (that of this machine's symbols: releases are built in manylinux_2_28, see
+# CONTRIBUTING.md) and puts libgomp into it.
+$(WHEEL_STAMP): $(PY_TREE) $(CPP_TREE) $(CUDA_TREE) $(BUILD_FILES) README.md LICENSE | $(VENV)/.extra-dev $(WHEEL_PYTHON)
+	@rm -rf $(VENV)/.wheel-* $(WHEEL_BUILD)/plain $(WHEEL_BUILD)/site $(WHEEL)
+	SKBUILD_BUILD_DIR=$(WHEEL_BUILD)/cmake-$(PYTHON_TAG) SKBUILD_CMAKE_DEFINE=FASTRFM_PTXAS_REPORT=ON \
+	    FASTRFM_CUDA=$(WHEEL_CUDA) \
+	    $(PIP) wheel --quiet --no-deps --wheel-dir $(WHEEL_BUILD)/plain .
+	PATH="$(abspath $(BIN)):$$PATH" auditwheel repair --wheel-dir dist $(WHEEL_BUILD)/plain/*.whl
+	$(BIN)/python .ci/check_wheel --cuda $(WHEEL_CUDA) $$(ls -t dist/*.whl | head -1)
+	$(PIP) install --quiet --no-deps --target $(WHEEL_BUILD)/site $$(ls -t dist/*.whl | head -1)
+	@if [ $(WHEEL_CUDA) != OFF ]; then $(MAKE) --no-print-directory check-cuda; fi
+	@touch $@
+
+check-cuda:
+	.ci/check_spills $(WHEEL_BUILD)/cmake-$(PYTHON_TAG)
+	$(WHEEL_PYTHON) -c 'import fastrfm._cuda as m; print(m.__file__, "for", m.architectures); \
+	    assert "$(WHEEL_BUILD)/site" in m.__file__; \
 	    assert m.driver_version() > 0 or m.device_count() == 0'
-	MYPYPATH=src/python $(CUDA_PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml \
+	MYPYPATH=src/python $(WHEEL_PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml \
 	    --allowlist .ci/stubtest_allowed fastrfm._cuda
+
+# In a folder from which neither src/ nor .venv can be imported; `emulated`: the wheel has no emulator.
+define RUN_TESTS
+cd $1 && venv/bin/python -c 'import fastrfm; \
+    print(fastrfm.show_config()); assert "$1/venv" in fastrfm.__file__, fastrfm.__file__'
+cd $1 && venv/bin/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider
+endef
+
+TEST_WHEEL := build/test-wheel
+test-wheel: $(WHEEL_STAMP)
+	rm -rf $(TEST_WHEEL) && $(BIN)/python -m venv $(TEST_WHEEL)/venv
+	$(TEST_WHEEL)/venv/bin/python -m pip --disable-pip-version-check install --quiet "$(WHEEL)[test]"
+	$(call RUN_TESTS,$(TEST_WHEEL)) -m "not emulated and not slow" $(ARGS) $(CURDIR)/tests
+
+# What the estimators use of scikit-learn, pandas and polars changes most between versions; and an old
+# scikit-learn has an old libgomp (test_fork.py).
+TEST_OLDEST := build/test-oldest
+OLDEST_TESTS := test_scikit_learn.py test_estimators.py test_auto.py test_tables_in_estimators.py \
+    test_table_encoder.py test_weighted_fits.py test_persistence.py test_fork.py
+test-oldest: $(WHEEL_STAMP)
+	rm -rf $(TEST_OLDEST) && $(BIN)/python -m venv $(TEST_OLDEST)/venv
+	$(BIN)/python .ci/oldest_versions test > $(TEST_OLDEST)/constraints.txt
+	$(TEST_OLDEST)/venv/bin/python -m pip --disable-pip-version-check install --quiet \
+	    --constraint $(TEST_OLDEST)/constraints.txt "$(WHEEL)[test]"
+	$(call RUN_TESTS,$(TEST_OLDEST)) -m "not slow" $(ARGS) $(OLDEST_TESTS:%=$(CURDIR)/tests/%)
+
+sdist: $(VENV)/.extra-dev
+	@rm -f dist/fastrfm-*.tar.gz
+	$(BIN)/python -m build --sdist --no-isolation --outdir dist .
+
+test-sdist: sdist
+	.ci/check_sdist dist/fastrfm-*.tar.gz $(BIN)/python
 
 AARCH64_CXX ?= aarch64-linux-gnu-g++
 
