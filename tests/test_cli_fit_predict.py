@@ -349,7 +349,7 @@ def test_predict_says_what_is_wrong() -> None:
         "there is no file none.csv"
     )
     TABLE.iloc[:0].to_csv("empty.csv", index=False)
-    assert "0 sample(s)" in fails("predict", "model.frfm", "empty.csv", "-o", "out.csv")
+    assert fails("predict", "model.frfm", "empty.csv", "-o", "out.csv") == "empty.csv has no rows"
     assert not Path("out.csv").exists()
 
 
