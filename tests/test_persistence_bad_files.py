@@ -390,6 +390,14 @@ def _array(name: str, function: Callable[[Any], Any]) -> Callable[[Any, Any], No
             _set("encoders", "compressed", "categories", "2", "width", 10**12),
             r"categories.2.width is 1000000000000, but should be that of codes for 3 levels",
         ),
+        (
+            lambda document, arrays: document.update(members=document["members"] * 30),
+            r"the model.members is \d+ members, but should be at most 4",
+        ),
+        (
+            _array("members.0.agop_", lambda a: np.diag(a) if a.ndim == 2 else np.diagflat(a)),
+            r"members\[0\].root is with \d, but should be with \d axes, as agop",
+        ),
         (_set("members", []), r"the model.members is not, but should be at least one"),
     ],
 )
