@@ -158,6 +158,14 @@ def test_foreign(name: str, tmp_path: Path) -> None:
     refused(tmp_path / "bad", data, message)
 
 
+def test_a_descriptor_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    with open(tmp_path / "a", "rb") as file:
+        with pytest.raises(TypeError, match="not int"):
+            fastrfm.load(file.fileno())  # type: ignore[arg-type]
+        assert file.read() == b"a"
+
+
 def test_a_device(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="/dev/zero cannot be loaded: it is not a regular"):
         fastrfm.load("/dev/zero")
