@@ -91,7 +91,7 @@ def test_from_a_table_to_predictions() -> None:
     ignored = "ignored the columns 'price', 'kind', 'grade': not among the model's features"
     assert ignored in shown
     assert "wrote out.csv: 80 rows, prediction" in shown
-    written = pd.read_csv("out.csv")
+    written = pd.read_csv("out.csv", float_precision="round_trip")
     assert list(written) == ["prediction"]
     np.testing.assert_array_equal(written["prediction"], expected)
 
@@ -116,7 +116,7 @@ def test_classes() -> None:
     for word in ("accuracy", "balanced accuracy", "log-loss", "class shares"):
         assert word in shown
     run("predict", "model.frfm", "data.parquet", "-o", "out.csv", "--proba")
-    written = pd.read_csv("out.csv")
+    written = pd.read_csv("out.csv", float_precision="round_trip")
     names = ["probability_[b]", "probability_cheap", "probability_dear"]
     assert list(written) == ["prediction", *names]
     model = fastrfm.load("model.frfm")
@@ -228,7 +228,7 @@ def test_bad_targets_and_columns() -> None:
         "there is no column left beside the target 'price'"
     )
     same = TABLE.assign(same=1)
-    assert "'same' has the same value in all rows" in message(same, "same")
+    assert "'same' has the same value in all" in message(same, "same")
     assert message(same.assign(same=None), "same") == "no row has a value of 'same'"
     assert message(TABLE, "price", weights="kind") == "the weights in 'kind' are not numbers"
     lists = TABLE.assign(tags=[["a"]] * N)
@@ -452,6 +452,13 @@ def test_a_target_of_numbers_and_some_text() -> None:
         "takes each different value as a class"
     )
     assert not make_task(table, "price", kind="classification").is_regression
+    dollars = TABLE.assign(price=TABLE["price"].map("${:,.4f}".format))
+    with pytest.raises(DataError) as raised:
+        make_task(dollars, "price")
+    assert str(raised.value) == (
+        f"'price' is text such as {dollars['price'][0]!r}, and hardly two rows share one; write "
+        "numbers as 1234.5, or --task classification takes each different value as a class"
+    )
     # Labels may well look like numbers.
     assert make_task(TABLE.assign(code=TABLE["code"].replace("3", "x")), "code").y.dtype == object
 

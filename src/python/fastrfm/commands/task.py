@@ -127,13 +127,16 @@ def _kind(column: pd.Series[Any], target: str, kind: str) -> tuple[bool, str]:
             raise DataError(f"{target!r} holds no numbers, so it cannot be a regression's target")
         return True, f"regression of {target!r}, as asked"
     if count < 2:
-        raise DataError(f"{target!r} has the same value in all rows; there is nothing to learn")
+        raise DataError(
+            f"{target!r} has the same value in all {len(column):,} rows that have one; there is "
+            "nothing to learn"
+        )
     if kind == "classification":
         if number and bool((column % 1 != 0).any()):
             raise DataError(f"{target!r} has fractions, so its values are no classes")
         return False, f"classification of {target!r} into {count} classes, as asked"
     if not number:
-        _refuse_spoilt_numbers(column, target)
+        _refuse_unlikely_classes(column, target, count)
     if measured:
         what = "fractions" if count <= MANY_VALUES else f"{count:,} different numbers"
         override = "" if count <= MANY_VALUES else "; --task classification overrides"
@@ -142,16 +145,22 @@ def _kind(column: pd.Series[Any], target: str, kind: str) -> tuple[bool, str]:
     return False, f"classification, since the {count} values of {target!r} {what}"
 
 
-def _refuse_spoilt_numbers(column: pd.Series[Any], target: str) -> None:
-    """Refuse text most of which is numbers: each different one would become a class."""
+def _refuse_unlikely_classes(column: pd.Series[Any], target: str, count: int) -> None:
+    """Refuse text that is meant as numbers, most likely: each different one would be a class."""
     import pandas as pd
 
+    override = "or --task classification takes each different value as a class"
     values = pd.Series(column.unique()).astype(str)
     numbers = pd.to_numeric(values, errors="coerce").notna()
-    if not numbers.all() and numbers.sum() > max(MANY_VALUES, len(values) / 2):
+    if not numbers.all() and numbers.sum() > max(MANY_VALUES, count / 2):
         raise DataError(
             f"{target!r} holds numbers, but also text such as {values[~numbers].iloc[0]!r}; remove "
-            "that, or --task classification takes each different value as a class"
+            f"that, {override}"
+        )
+    if count > max(MANY_VALUES, len(column) / 2):
+        raise DataError(
+            f"{target!r} is text such as {values.iloc[0]!r}, and hardly two rows share one; write "
+            f"numbers as 1234.5, {override}"
         )
 
 
