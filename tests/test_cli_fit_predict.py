@@ -91,7 +91,7 @@ def test_from_a_table_to_predictions() -> None:
     ignored = "ignored the columns 'price', 'kind', 'grade': not among the model's features"
     assert ignored in shown
     assert "wrote out.csv: 80 rows, prediction" in shown
-    written = pd.read_csv("out.csv")
+    written = pd.read_csv("out.csv", float_precision="round_trip")
     assert list(written) == ["prediction"]
     np.testing.assert_array_equal(written["prediction"], expected)
 
@@ -116,7 +116,7 @@ def test_classes() -> None:
     for word in ("accuracy", "balanced accuracy", "log-loss", "class shares"):
         assert word in shown
     run("predict", "model.frfm", "data.parquet", "-o", "out.csv", "--proba")
-    written = pd.read_csv("out.csv")
+    written = pd.read_csv("out.csv", float_precision="round_trip")
     names = ["probability_[b]", "probability_cheap", "probability_dear"]
     assert list(written) == ["prediction", *names]
     model = fastrfm.load("model.frfm")
@@ -228,7 +228,7 @@ def test_bad_targets_and_columns() -> None:
         "there is no column left beside the target 'price'"
     )
     same = TABLE.assign(same=1)
-    assert "'same' has the same value in all rows" in message(same, "same")
+    assert "'same' has the same value in all" in message(same, "same")
     assert message(same.assign(same=None), "same") == "no row has a value of 'same'"
     assert message(TABLE, "price", weights="kind") == "the weights in 'kind' are not numbers"
     lists = TABLE.assign(tags=[["a"]] * N)
@@ -349,7 +349,7 @@ def test_predict_says_what_is_wrong() -> None:
         "there is no file none.csv"
     )
     TABLE.iloc[:0].to_csv("empty.csv", index=False)
-    assert "0 sample(s)" in fails("predict", "model.frfm", "empty.csv", "-o", "out.csv")
+    assert fails("predict", "model.frfm", "empty.csv", "-o", "out.csv") == "empty.csv has no rows"
     assert not Path("out.csv").exists()
 
 
@@ -401,8 +401,9 @@ def test_a_report(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("fastrfm.report")
     vars(module).update(HeldOut=HeldOut, write_report=write_report)
     monkeypatch.setitem(sys.modules, "fastrfm.report", module)
+    TABLE.assign(weight=np.arange(N) % 3 + 1).to_csv("data.csv", index=False)
     shown = run("fit", "data.csv", "--target", "kind", "--drop", "price,grade", "--report",
-                "r.html", "--test-fraction", fraction)  # fmt: skip
+                "r.html", "--test-fraction", fraction, "--weights", "weight")  # fmt: skip
     assert "wrote r.html" in shown
     path, model, X, y, options = asked[0]
     assert path == Path("r.html")
@@ -410,6 +411,7 @@ def test_a_report(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(X) == len(y) == N
     assert options["target"] == "kind"
     assert options["source"] == "data.csv"
+    assert len(options["sample_weight"]) == N
     held_out = options["held_out"]
     if fraction == "0":
         assert held_out is None
@@ -417,6 +419,73 @@ def test_a_report(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert held_out.n_fitted == 60
         assert len(held_out.y_true) == len(held_out.prediction) == 20
         assert held_out.probabilities.shape == (20, 3)
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
+def test_what_a_report_needs_is_looked_for_before_the_work(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    message = fails("fit", "data.csv", "--target", "price", "--report", "r.html")
+    assert message.startswith(f"--report needs {missing}: pip install")
+    assert not Path("model.frfm").exists()
+
+
+def test_a_report_does_not_replace_the_model() -> None:
+    message = fails("fit", "data.csv", "--target", "price", "--model", "a", "--report", "./a")
+    assert message == "--model and --report are both a; name another file"
+
+
+def test_a_target_called_self() -> None:
+    table = TABLE[["size", "rooms"]].assign(price=TABLE["price"]).rename(columns={"price": "self"})
+    task = make_task(table, "self")
+    assert list(task.X) == ["size", "rooms"]
+    assert list(table) == ["size", "rooms", "self"]
+
+
+def test_a_target_of_numbers_and_some_text() -> None:
+    table = TABLE.assign(price=[*map(str, TABLE["price"][:-2]), "?", "unknown"])
+    with pytest.raises(DataError) as raised:
+        make_task(table, "price")
+    assert str(raised.value) == (
+        "'price' holds numbers, but also text such as '?'; remove that, or --task classification "
+        "takes each different value as a class"
+    )
+    assert not make_task(table, "price", kind="classification").is_regression
+    dollars = TABLE.assign(price=TABLE["price"].map("${:,.4f}".format))
+    with pytest.raises(DataError) as raised:
+        make_task(dollars, "price")
+    assert str(raised.value) == (
+        f"'price' is text such as {dollars['price'][0]!r}, and hardly two rows share one; write "
+        "numbers as 1234.5, or --task classification takes each different value as a class"
+    )
+    # Labels may well look like numbers.
+    assert make_task(TABLE.assign(code=TABLE["code"].replace("3", "x")), "code").y.dtype == object
+
+
+def test_labels_beyond_int64() -> None:
+    labels = np.array([2**63 - 10, 2**63 + 10] * (N // 2), np.uint64)
+    np.testing.assert_array_equal(make_task(TABLE.assign(grade=labels), "grade").y, labels)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_bad_weights_are_named(bad: float) -> None:
+    table = TABLE.assign(w=[bad] + [1.0] * (N - 1))
+    message = "^the weights in 'w' are negative, infinite or missing somewhere$"
+    with pytest.raises(DataError, match=message):
+        make_task(table, "price", weights="w")
+
+
+def test_a_flag_that_became_text() -> None:
+    """One strange value makes text of a .csv's whole column, in which True is not True."""
+    run("fit", "data.csv", "--target", "price", *QUICK, "--test-fraction", "0")
+    new = [*map(str, TABLE["new"][:-1]), "maybe"]
+    TABLE.assign(new=new).to_csv("text.csv", index=False)
+    assert fails("predict", "model.frfm", "text.csv", "-o", "out.csv") == (
+        "'new' holds text such as 'maybe', but the model knows it as true or false"
+    )
+    TABLE.assign(new=[*TABLE["new"][:-1], None]).to_csv("gap.csv", index=False)
+    run("predict", "model.frfm", "gap.csv", "-o", "out.csv")
 
 
 def test_a_report_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

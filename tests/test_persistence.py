@@ -211,10 +211,11 @@ def test_parameters(parameters: dict[str, Any], tmp_path: Path) -> None:
     check(model, FRAME, tmp_path / "m.frfm")
 
 
-def test_a_column_index_becomes_a_list(tmp_path: Path) -> None:
-    model = plain_regressor(n_iter=0, categorical_features=FRAME.columns[4:])
+@pytest.mark.parametrize("chosen", [FRAME.columns[4:], range(4, 8)])
+def test_a_column_index_becomes_a_list(chosen: Any, tmp_path: Path) -> None:
+    model = plain_regressor(n_iter=0, categorical_features=chosen)
     again = saved(model.fit(FRAME, TARGET), tmp_path / "m.frfm")
-    assert again.categorical_features == FRAME.columns[4:].tolist()
+    assert again.categorical_features == list(chosen)
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 1.0, 1: 2, 2: np.float64(0.5)}])
@@ -403,7 +404,7 @@ def test_a_full_disk_leaves_the_file_before(model: RFMRegressor, tmp_path: Path)
     model.save(path)
     before = path.read_bytes()
     other = plain_regressor(n_iter=0).fit(NUMBERS, TARGET)
-    with files_of_at_most(1000), pytest.raises(OSError, match="File too large"):
+    with files_of_at_most(1000), pytest.raises(OSError, match=r"File too large: .*m\.frfm"):
         other.save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

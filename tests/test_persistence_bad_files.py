@@ -158,6 +158,14 @@ def test_foreign(name: str, tmp_path: Path) -> None:
     refused(tmp_path / "bad", data, message)
 
 
+def test_a_descriptor_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    with open(tmp_path / "a", "rb") as file:
+        with pytest.raises(TypeError, match="not int"):
+            fastrfm.load(file.fileno())  # type: ignore[arg-type]
+        assert file.read() == b"a"
+
+
 def test_a_device(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="/dev/zero cannot be loaded: it is not a regular"):
         fastrfm.load("/dev/zero")
@@ -389,6 +397,14 @@ def _array(name: str, function: Callable[[Any], Any]) -> Callable[[Any, Any], No
         (
             _set("encoders", "compressed", "categories", "2", "width", 10**12),
             r"categories.2.width is 1000000000000, but should be that of codes for 3 levels",
+        ),
+        (
+            lambda document, arrays: document.update(members=document["members"] * 30),
+            r"the model.members is \d+ members, but should be at most 4",
+        ),
+        (
+            _array("members.0.agop_", lambda a: np.diag(a) if a.ndim == 2 else np.diagflat(a)),
+            r"members\[0\].root is with \d, but should be with \d axes, as agop",
         ),
         (_set("members", []), r"the model.members is not, but should be at least one"),
     ],

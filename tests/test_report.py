@@ -34,7 +34,6 @@ from fastrfm.importance_spread import importance_spread
 from fastrfm.report import HeldOut, write_report
 from fastrfm.report.facts import number, with_error
 from fastrfm.report.held_out import Score, classification_scores, regression_scores
-from fastrfm.report.page import replace
 from fastrfm.report.pictures import inline_svg, reliability_bins
 
 EVIL = "<script>alert('x')</script> & \"#id\" url(#a) $x$"
@@ -340,20 +339,23 @@ def test_few_rows_still_make_a_page(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_the_old_page(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("old")
+    X, y = np.arange(3.0)[:, None], np.arange(3.0)
+    model = plain_regressor(n_iter=0).fit(X, y)
+    page, link = tmp_path / "report.html", tmp_path / "link.html"
+    page.write_text("old")
+    link.symlink_to(page)
     with (
         mock.patch("os.replace", side_effect=OSError("disk")),
         pytest.raises(OSError, match="disk"),
     ):
-        replace(path, "new")
-    assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-    replace(path, "new")
-    assert path.read_text() == "new"
-    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(FileNotFoundError):
-        replace(tmp_path / "no" / "report.html", "new")
+        write_report(link, model, X, y, n_resamples=0)
+    assert page.read_text() == "old"
+    assert write_report(link, model, X, y, n_resamples=0) == link
+    assert link.is_symlink()
+    assert "<html" in page.read_text("utf-8")
+    assert {file.name for file in tmp_path.iterdir()} == {"report.html", "link.html"}
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        write_report(tmp_path / "no" / "report.html", model, X, y, n_resamples=0)
 
 
 def test_unsuitable_input(classified: tuple[Path, Any, HeldOut], tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def run_fit(options: FitOptions, console: Console) -> None:
     """
     for path in filter(None, (options.model, options.report)):
         check_output(path, force=options.force, inputs=(options.data,))
+    if options.report is not None and options.report.resolve() == options.model.resolve():
+        raise DataError(f"--model and --report are both {options.report}; name another file")
     report = None if options.report is None else _report_module()
     table = read_table(options.data)
     say(console, f"{options.data}: {len(table):,} rows, {table.shape[1]} columns")
@@ -117,15 +119,17 @@ def run_fit(options: FitOptions, console: Console) -> None:
             held_out = report.HeldOut(
                 judged.y_true, judged.prediction, judged.probabilities, judged.n_fitted
             )
-        report.write_report(
-            options.report,
-            model,
-            task.X,
-            task.y,
-            target=options.target,
-            held_out=held_out,
-            source=str(options.data),
-        )
+        with sentences(console):
+            report.write_report(
+                options.report,
+                model,
+                task.X,
+                task.y,
+                target=options.target,
+                held_out=held_out,
+                source=str(options.data),
+                sample_weight=task.weight,
+            )
         say(console, f"wrote {options.report}")
     say(
         console,
@@ -136,6 +140,8 @@ def run_fit(options: FitOptions, console: Console) -> None:
 def _report_module() -> Any:
     """Return `fastrfm.report`, before the work, should something be missing for it."""
     try:
+        for needed in ("jinja2", "matplotlib"):  # which it imports late
+            importlib.import_module(needed)
         return importlib.import_module("fastrfm.report")
     except ImportError as error:
         raise DataError(f'--report needs {error.name}: pip install "fastrfm[demo]"') from error

@@ -67,12 +67,19 @@ def run_predict(options: PredictOptions, console: Console) -> None:
     is_classifier = isinstance(model, RFMClassifier)
     if options.proba and not is_classifier:
         raise DataError("--proba is for classifiers, and this is the model of a regression")
-    text = _text_features(model)
+    text = _features_of(model, str)
     X = _features(read_table(options.data, text=text), model, options.data, console)
     for name in text:
         if name in X.columns and is_number(X[name]) and X[name].notna().any():
             raise DataError(
                 f"{name!r} holds numbers ({X[name].dtype}), but the model knows it as text"
+            )
+    for name in _features_of(model, bool):
+        texts = [value for value in X[name].unique() if isinstance(value, str)]
+        if texts:  # then "True" is text too, and no value known
+            strange = min(texts, key=lambda value: value in ("True", "False"))
+            raise DataError(
+                f"{name!r} holds text such as {strange!r}, but the model knows it as true or false"
             )
     with sentences(console):
         y = model.predict(X)
@@ -89,15 +96,15 @@ def run_predict(options: PredictOptions, console: Console) -> None:
     say(console, f"wrote {options.output}: {len(y):,} rows, {', '.join(columns)}")
 
 
-def _text_features(model: Model) -> list[str]:
-    """Return the features that are categories of strings, where features have names."""
+def _features_of(model: Model, kind: type) -> list[str]:
+    """Return the features that are categories of strings, or booleans, where they have names."""
     if not hasattr(model, "feature_names_in_"):
         return []
     categories = next(iter(model._encoders.values()))._categories
     return [
         str(model.feature_names_in_[feature])
         for feature, category in categories.items()
-        if category.levels.dtype == object and all(isinstance(v, str) for v in category.levels)
+        if len(category.levels) and all(isinstance(v, kind) for v in category.levels.tolist())
     ]
 
 

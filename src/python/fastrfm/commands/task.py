@@ -79,7 +79,8 @@ def make_task(
             )
     if target in drop or target == weights:
         raise DataError(f"the column {target!r} cannot be the target and something else as well")
-    table = table.assign(**{target: _plain(table[target])})
+    table = table.copy(deep=False)
+    table[target] = _plain(table[target])
     known = table[target].notna().to_numpy()
     if is_number(table[target]):
         known = np.isfinite(table[target].to_numpy(dtype=np.float64, na_value=np.nan))
@@ -102,6 +103,10 @@ def make_task(
         if not is_number(table[weights]):
             raise DataError(f"the weights in {weights!r} are not numbers")
         weight = table[weights].to_numpy(dtype=np.float64, na_value=np.nan)
+        if not (np.isfinite(weight) & (weight >= 0)).all():
+            raise DataError(
+                f"the weights in {weights!r} are negative, infinite or missing somewhere"
+            )
     return Task(X, y, weight, is_regression, tuple(notes))
 
 
@@ -122,11 +127,16 @@ def _kind(column: pd.Series[Any], target: str, kind: str) -> tuple[bool, str]:
             raise DataError(f"{target!r} holds no numbers, so it cannot be a regression's target")
         return True, f"regression of {target!r}, as asked"
     if count < 2:
-        raise DataError(f"{target!r} has the same value in all rows; there is nothing to learn")
+        raise DataError(
+            f"{target!r} has the same value in all {len(column):,} rows that have one; there is "
+            "nothing to learn"
+        )
     if kind == "classification":
         if number and bool((column % 1 != 0).any()):
             raise DataError(f"{target!r} has fractions, so its values are no classes")
         return False, f"classification of {target!r} into {count} classes, as asked"
+    if not number:
+        _refuse_unlikely_classes(column, target, count)
     if measured:
         what = "fractions" if count <= MANY_VALUES else f"{count:,} different numbers"
         override = "" if count <= MANY_VALUES else "; --task classification overrides"
@@ -135,11 +145,31 @@ def _kind(column: pd.Series[Any], target: str, kind: str) -> tuple[bool, str]:
     return False, f"classification, since the {count} values of {target!r} {what}"
 
 
+def _refuse_unlikely_classes(column: pd.Series[Any], target: str, count: int) -> None:
+    """Refuse text that is meant as numbers, most likely: each different one would be a class."""
+    import pandas as pd
+
+    override = "or --task classification takes each different value as a class"
+    values = pd.Series(column.unique()).astype(str)
+    numbers = pd.to_numeric(values, errors="coerce").notna()
+    if not numbers.all() and numbers.sum() > max(MANY_VALUES, count / 2):
+        raise DataError(
+            f"{target!r} holds numbers, but also text such as {values[~numbers].iloc[0]!r}; remove "
+            f"that, {override}"
+        )
+    if count > max(MANY_VALUES, len(column) / 2):
+        raise DataError(
+            f"{target!r} is text such as {values.iloc[0]!r}, and hardly two rows share one; write "
+            f"numbers as 1234.5, {override}"
+        )
+
+
 def _labels(column: pd.Series[Any]) -> NDArray[Any]:
     """Return labels as NumPy has them: whole numbers (1.0 is 1), booleans, or strings."""
     labels: NDArray[Any]
     if is_number(column):
-        labels = column.to_numpy(dtype=np.int64)
+        largest = np.iinfo(np.int64).max
+        labels = column.to_numpy(dtype=np.uint64 if column.max() > largest else np.int64)
     elif all(isinstance(value, (bool, np.bool_)) for value in column.unique()):
         labels = column.to_numpy(dtype=bool)
     else:

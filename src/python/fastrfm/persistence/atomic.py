@@ -62,9 +62,12 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
         yield temporary
         _to_disk(temporary, os.O_RDONLY)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        # A full disk: a write knows no names.
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = os.fspath(path)
         raise
     # Some network file systems refuse this; the file itself is complete in any case.
     with suppress(OSError):

@@ -135,7 +135,7 @@ def read_container(path: str | PathLike[str]) -> tuple[Any, Arrays]:
     ModelFileError
         If it is not such a file, or not as it was written.
     """
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:  # not a descriptor, which would be closed here
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ModelFileError("it is not a regular file; give the path of a saved model")

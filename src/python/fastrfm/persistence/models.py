@@ -23,6 +23,7 @@ from fastrfm.estimators.classifier import RFMClassifier
 from fastrfm.estimators.fitted import OF_HEAVIEST, FittedMember, metric_in_use
 from fastrfm.estimators.regressor import RFMRegressor
 from fastrfm.kernels import Kernel
+from fastrfm.members import AUTO_KINDS
 from fastrfm.persistence.errors import ModelFileError
 from fastrfm.persistence.half import check_range, with_half_centers
 from fastrfm.persistence.record import Record
@@ -192,10 +193,12 @@ def model_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Model:
         if isinstance(model, RFMRegressor)
         else _read_classes(model, record)
     )
-    model.members_ = [
-        _member_of(member, model._encoders, outputs)
-        for member in record.records("members", _MEMBER_FIELDS)
-    ]
+    members = record.records("members", _MEMBER_FIELDS)
+    # Arrays may be shared, but each member has a metric of its own: a small file of many would
+    # fill the memory.
+    if len(members) > len(AUTO_KINDS):
+        raise record.wrong("members", f"at most {len(AUTO_KINDS)}", f"{len(members):,} members")
+    model.members_ = [_member_of(member, model._encoders, outputs) for member in members]
     if not model.members_ or {m.columns_ for m in model.members_} != set(model._encoders):
         raise record.wrong("members", "at least one, for each encoder", "not")
     model.member_weights_ = record.array("member_weights", shape=(len(model.members_),), low=0.0)
@@ -267,6 +270,8 @@ def _member_of(
     )
     agop = _features_squared(record, "agop", (d, d))
     root = None if record.content["root"] is None else _features_squared(record, "root", (d, None))
+    if root is not None and root.ndim != agop.ndim:  # d numbers would make a metric of d^2
+        raise record.wrong("root", f"with {agop.ndim} axes, as agop", f"with {root.ndim}")
     history = record.value("history")
     if not isinstance(history, list) or not all(
         isinstance(entry, dict) and all(isinstance(key, str) for key in entry) for entry in history

@@ -120,8 +120,8 @@ def array_of(spec: Any, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
 def encode(value: Any, name: str, store: ArrayStore) -> Any:
     """Return a plain value as JSON-able; `decode` returns it.
 
-    NumPy's scalars become Python's, and array-likes other than lists, tuples and arrays
-    become lists.
+    NumPy's scalars become Python's, and ranges and array-likes other than tuples and arrays
+    lists.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def encode(value: Any, name: str, store: ArrayStore) -> Any:
         return next((kind(value) for kind in plain if isinstance(value, kind)), None)
     if isinstance(value, float):
         return float(value) if np.isfinite(value) else {"float": str(float(value))}
-    if isinstance(value, list):
+    if isinstance(value, (list, range)):
         return [encode(item, name, store) for item in value]
     if isinstance(value, tuple):
         return {"tuple": [encode(item, name, store) for item in value]}

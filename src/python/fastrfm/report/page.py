@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import uuid
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from fastrfm.displays.drawing import image_of
 from fastrfm.displays.shown import heaviest, input_names, rfm_of
 from fastrfm.estimators.base import BaseRFM
 from fastrfm.importance_spread import ImportanceSpread, importance_spread
+from fastrfm.persistence.atomic import replacing
 from fastrfm.report.facts import data_facts, members_table, number, versions, with_error
 from fastrfm.report.held_out import (
     HeldOut,
@@ -36,7 +36,7 @@ from fastrfm.report.sections import (
     training_pictures,
 )
 
-__all__ = ["replace", "write_report"]
+__all__ = ["write_report"]
 
 # Fewer refits than a display's, and to smaller parts: a fit to 1,000 rows costs an eighth of one to
 # the 2,000 that a search takes, so that the refits to large data cost about as much as the fit.
@@ -152,7 +152,9 @@ def write_report(
         versions=versions(),
         written=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    return replace(Path(path), html)
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return Path(path)
 
 
 def _check_libraries() -> None:
@@ -214,15 +216,3 @@ def _render(**content: Any) -> str:
     environment.filters["count"] = number
     template = files("fastrfm.report").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(content)
-
-
-def replace(path: Path, text: str) -> Path:
-    """Write a file at once: whoever looks sees the old one or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(beside, "x", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
