@@ -117,6 +117,8 @@ sphinx_gallery_conf = {
     "plot_gallery": True,
     "image_srcset": ["2x"],
     "min_reported_time": 1,
+    # Of what a cell ends with, frames are shown, and not where in memory a display lies.
+    "capture_repr": ("_repr_html_",),
 }
 # sphinx-gallery runs the examples without a display.
 warnings.filterwarnings("ignore", message=".*non-interactive, and thus cannot be shown.*")

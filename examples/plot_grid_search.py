@@ -41,7 +41,8 @@ print(f"{-search.score(X_test, y_test):.4f} on test rows")
 
 # %%
 # A bandwidth in multiples of the median distance keeps its meaning when the metric changes. The
-# ridge matters more than the bandwidth here, and between several medians there is little to choose.
+# ridge matters more than the bandwidth here, and between several medians there is little to choose:
+# that the best lies at the end of the grid says little.
 
 losses = -search.cv_results_["mean_test_score"].reshape(4, 5)  # alpha, bandwidth
 figure, ax = plt.subplots(figsize=(5.6, 4.4), layout="constrained")

@@ -389,6 +389,7 @@ class HeldOut:
     prediction: Any
     probabilities: Any
     n_fitted: int
+    sample_weight: Any
 
 
 @pytest.mark.parametrize("fraction", ["0.25", "0"])
@@ -401,9 +402,9 @@ def test_a_report(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("fastrfm.report")
     vars(module).update(HeldOut=HeldOut, write_report=write_report)
     monkeypatch.setitem(sys.modules, "fastrfm.report", module)
-    TABLE.assign(weight=np.arange(N) % 3 + 1).to_csv("data.csv", index=False)
-    shown = run("fit", "data.csv", "--target", "kind", "--drop", "price,grade", "--report",
-                "r.html", "--test-fraction", fraction, "--weights", "weight")  # fmt: skip
+    shown = run("fit", "data.csv", "--target", "kind", "--drop", "price,grade", "--seed", "3",
+                "--report", "r.html", "--test-fraction", fraction,
+                "--weights", "rooms")  # fmt: skip
     assert "wrote r.html" in shown
     path, model, X, y, options = asked[0]
     assert path == Path("r.html")
@@ -411,7 +412,9 @@ def test_a_report(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(X) == len(y) == N
     assert options["target"] == "kind"
     assert options["source"] == "data.csv"
-    assert len(options["sample_weight"]) == N
+    # As the model was fitted, and as the scores on the console are weighted.
+    assert np.array_equal(options["sample_weight"], TABLE["rooms"])
+    assert options["random_state"] == 3
     held_out = options["held_out"]
     if fraction == "0":
         assert held_out is None
@@ -419,6 +422,7 @@ def test_a_report(fraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert held_out.n_fitted == 60
         assert len(held_out.y_true) == len(held_out.prediction) == 20
         assert held_out.probabilities.shape == (20, 3)
+        assert held_out.sample_weight.shape == (20,)
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])

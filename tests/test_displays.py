@@ -216,6 +216,13 @@ def test_spread_is_drawn_as_lines_of_one_standard_error() -> None:
     assert "4 refits to random halves of 100 rows" in display.ax_.get_title()
 
 
+def test_lines_end_where_shares_end() -> None:
+    display = FeatureImportanceDisplay([0.9, 0.1], standard_errors=[0.3, 0.2]).plot()
+    (lines,) = [c for c in display.ax_.collections if hasattr(c, "get_segments")]
+    ends = [segment[:, 0] for segment in lines.get_segments()]
+    np.testing.assert_allclose(ends, [[0, 30], [60, 100]])
+
+
 # ---- eigenvectors
 
 
@@ -339,6 +346,11 @@ def test_long_histories_and_a_single_entry() -> None:
     assert len(labels(long.axes_[0].xaxis)) <= 12
     one = TrainingDisplay([entry(0, 10, np.nan, residual=0.0)], 0).plot()
     assert one.axes_[1].get_yscale() == "linear"
+    # No marker stands on the edge, where half of it would be cut.
+    whole = TrainingDisplay([entry(0, 10, 1.0, 1e-6), entry(1, 10, 0.5, 9.9e-6)], 1).plot()
+    bottom, top = whole.axes_[1].get_ylim()
+    assert 0.5e-6 < bottom < 0.95e-6
+    assert 1.05e-5 < top < 2e-5
     with pytest.raises(ValueError, match="history is empty"):
         TrainingDisplay([], 0)
 
@@ -397,6 +409,9 @@ def test_unsuitable_options(display: Any, fitted: Any) -> None:
         display.from_estimator(fitted, max_features=1.5)
     with pytest.raises(ValueError, match="feature_names has 2 entries"):
         display.from_estimator(fitted, feature_names=["a", "b"])
+    for wrong in ("a" * 30, set("ab"), 30, np.zeros((30, 2))):
+        with pytest.raises(TypeError, match="feature_names must be a sequence of strings; got "):
+            display.from_estimator(fitted, feature_names=wrong)
 
 
 @pytest.mark.parametrize("display", [FeatureImportanceDisplay, EigenvectorDisplay])
@@ -404,12 +419,30 @@ def test_unsuitable_image_shapes(display: Any, fitted: Any) -> None:
     message = r"image_shape=\(5, 5\) has 25 pixels, but there are 30 features"
     with pytest.raises(ValueError, match=message):
         display.from_estimator(fitted, image_shape=(5, 5))
-    for wrong in ((30,), (5.5, 4), (-5, -6)):
+    for wrong in ((30,), (5.5, 4), (-5, -6), 30, "56"):
         with pytest.raises(ValueError, match="image_shape must be two positive integers"):
             display.from_estimator(fitted, image_shape=wrong)
 
 
+def test_values_that_cannot_be_drawn() -> None:
+    for make in (MetricDisplay, EigenvectorDisplay):
+        name = "metric" if make is MetricDisplay else "agop"
+        with pytest.raises(ValueError, match=f"{name} is empty"):
+            make(np.zeros((0, 0)))
+        with pytest.raises(ValueError, match=f"{name} has values that are not finite"):
+            make(np.full((2, 2), np.nan))
+    with pytest.raises(ValueError, match="importances is empty"):
+        FeatureImportanceDisplay([])
+    with pytest.raises(ValueError, match="importances has values that are not finite"):
+        FeatureImportanceDisplay([np.nan, 1.0])
+    for wrong in (-0.1, np.nan):
+        with pytest.raises(ValueError, match="standard_errors must not be negative or NaN"):
+            FeatureImportanceDisplay([0.5, 0.5], standard_errors=[wrong, 0.1])
+
+
 def test_other_unsuitable_input(fitted: Any) -> None:
+    with pytest.raises(ValueError, match="X has 1 features, but the estimator was fitted to 30"):
+        FeatureImportanceDisplay.from_estimator(fitted, [[0.0]] * 9, [0] * 9)
     with pytest.raises(ValueError, match="n_vectors must be at least 1; got 0"):
         EigenvectorDisplay.from_estimator(fitted, n_vectors=0)
     with pytest.raises(ValueError, match="X and y belong together; y is missing"):

@@ -184,6 +184,9 @@ def test_unsuitable_input() -> None:
             importance_spread(model, X, X[:, 0], n_resamples=wrong)
     with pytest.raises(ValueError, match="max_rows must be an integer of at least 2; got 1"):
         importance_spread(model, X, X[:, 0], max_rows=1)
+    for wrong, got in ((StandardScaler(), "StandardScaler"), (MeansRegressor, "the class Means")):
+        with pytest.raises(TypeError, match=f"expected an RFMRegressor or .*; got {got}"):
+            importance_spread(wrong, X, X[:, 0])
     with pytest.raises(ValueError, match="the spread over halves needs at least 4 rows; got 3"):
         importance_spread(model, X[:3], X[:3, 0])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

@@ -158,6 +158,37 @@ def test_scores_of_a_regression_are_scikit_learns() -> None:
     assert mae.standard_error == pytest.approx(spread, rel=0.2)
 
 
+def test_weighted_scores_are_those_of_repeated_rows() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 4, 200)
+    rows = np.repeat(np.arange(200), weight)
+    classes = np.array(["a", "b", "c"])
+    y = rng.choice(classes, 200, p=[0.5, 0.3, 0.2])
+    p = rng.dirichlet(np.ones(3), 200) + 0.5 * (y[:, None] == classes)
+    p /= p.sum(axis=1, keepdims=True)
+    prediction = classes[p.argmax(axis=1)]
+    for kept in (classes, classes[:2]):
+        of = np.isin(y, kept) & np.isin(prediction, kept)
+        some = HeldOut(y[of], prediction[of], p[of][:, : len(kept)], 9, weight[of]).checked(kept)
+        again = rows[of[rows]]
+        repeated = HeldOut(y[again], prediction[again], p[again][:, : len(kept)])
+        found, expected = (
+            classification_scores(one, kept, np.random.default_rng(1)) for one in (some, repeated)
+        )
+        assert [s.value for s in found] == pytest.approx([s.value for s in expected])
+        assert all(np.isfinite(s.standard_error) for s in found)
+    x = rng.normal(size=200)
+    z = x + rng.normal(size=200)
+    numbers = HeldOut(x, z, sample_weight=weight).checked(None)
+    found, expected = (
+        regression_scores(one, np.random.default_rng(1))
+        for one in (numbers, HeldOut(x[rows], z[rows]))
+    )
+    assert [s.value for s in found] == pytest.approx([s.value for s in expected])
+    # Fewer rows than weights: a bootstrap of rows, not of their copies.
+    assert found[2].standard_error > expected[2].standard_error
+
+
 def test_scores_that_are_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = np.array([0, 1, 2])
     p = np.full((4, 3), 1 / 3)
@@ -373,6 +404,14 @@ def test_unsuitable_input(classified: tuple[Path, Any, HeldOut], tmp_path: Path)
             HeldOut(y, y, np.zeros((4, 3))),
             r"held_out: probabilities must be of shape \(4, 2\), a column for each of the model's "
             r"classes; got \(4, 3\)",
+        ),
+        (
+            HeldOut(y, y, sample_weight=np.ones(3)),
+            r"held_out: sample_weight must be of shape \(4,\), like y_true; got \(3,\)",
+        ),
+        (
+            HeldOut(y, y, sample_weight=np.zeros(4)),
+            "held_out: sample_weight must be finite, not negative and not 0 everywhere",
         ),
     ):
         with pytest.raises(ValueError, match=message):

@@ -11,7 +11,7 @@ Measured, the mean standard error over the standard deviation over 100 fresh dat
 of which four matter, ``2 sin x1 + x2 x3 + x4 / 2`` plus noise (the classifier: whether above 0):
 
 =============================================== ==== ============ ============
-.                                               rows the four     the others
+model                                           rows the four     the others
 =============================================== ==== ============ ============
 RFMRegressor()                                  200  1.2 to 1.4   1.3 and 1.4
 RFMRegressor()                                  400  1.0 to 1.1   1.7 and 1.7
@@ -122,6 +122,8 @@ def importance_spread(
 
     Raises
     ------
+    TypeError
+        For another estimator.
     ValueError
         For too few rows or resamples, and if the steps of a pipeline make other features of some
         rows than of others.
@@ -132,6 +134,7 @@ def importance_spread(
     ):
         if not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}")
+    _check_kind(estimator)
     check_consistent_length(X, y)
     kept = np.arange(_num_samples(X))
     if sample_weight is not None:
@@ -200,6 +203,18 @@ def _last_step(estimator: Any) -> tuple[Any, str]:
         name, estimator = estimator.steps[-1]
         prefix += f"{name}__"
     return estimator, prefix
+
+
+def _check_kind(estimator: Any) -> None:
+    last, _ = _last_step(estimator)
+    is_instance = not isinstance(last, type)
+    parameters = last.get_params() if is_instance and hasattr(last, "get_params") else {}
+    if not {"verbose", "callbacks", "random_state"} <= parameters.keys():
+        name = type(last).__name__ if is_instance else f"the class {last.__name__}"
+        raise TypeError(
+            "expected an RFMRegressor or RFMClassifier, or a Pipeline that ends with one; "
+            f"got {name}"
+        )
 
 
 def _unfitted(estimator: Any, rng: np.random.RandomState) -> Any:

@@ -78,6 +78,7 @@ class _Judged:
     prediction: NDArray[Any]
     probabilities: NDArray[np.float64] | None
     n_fitted: int
+    sample_weight: NDArray[np.float64] | None
     scores: list[tuple[str, float, float]]
 
 
@@ -117,7 +118,11 @@ def run_fit(options: FitOptions, console: Console) -> None:
         held_out = None
         if judged is not None:
             held_out = report.HeldOut(
-                judged.y_true, judged.prediction, judged.probabilities, judged.n_fitted
+                judged.y_true,
+                judged.prediction,
+                judged.probabilities,
+                judged.n_fitted,
+                judged.sample_weight,
             )
         with sentences(console):
             report.write_report(
@@ -129,6 +134,7 @@ def run_fit(options: FitOptions, console: Console) -> None:
                 held_out=held_out,
                 source=str(options.data),
                 sample_weight=task.weight,
+                random_state=options.seed,
             )
         say(console, f"wrote {options.report}")
     say(
@@ -191,14 +197,14 @@ def _judge(task: Task, options: FitOptions, console: Console) -> _Judged:
         if isinstance(model, RFMRegressor):
             mean = float(np.average(task.y[rows], weights=fitted_weight))
             scores = regression_scores(y, prediction, mean, weight)
-            return _Judged(y, prediction, None, len(rows), scores)
+            return _Judged(y, prediction, None, len(rows), weight, scores)
         probabilities = model.predict_proba(X)
         codes = np.searchsorted(model.classes_, task.y[rows])
         shares = np.bincount(codes, fitted_weight, len(model.classes_))
         scores = classification_scores(
             y, prediction, probabilities, model.classes_, shares / shares.sum(), weight
         )
-    return _Judged(y, prediction, probabilities, len(rows), scores)
+    return _Judged(y, prediction, probabilities, len(rows), weight, scores)
 
 
 def _print_scores(task: Task, judged: _Judged, console: Console) -> None:

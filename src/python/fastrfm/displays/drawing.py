@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,11 +131,13 @@ def image_of(values: NDArray[np.float64], shape: Shape) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If the shape has another number of pixels than there are values.
+        If the shape is none, or has another number of pixels than there are values.
     """
-    sizes = tuple(shape)
-    if len(sizes) != 2 or any(int(size) != size or size < 1 for size in sizes):
-        raise ValueError(f"image_shape must be two positive integers (height, width); got {shape}")
+    sizes = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else ()
+    if len(sizes) != 2 or any(not isinstance(size, Integral) or size < 1 for size in sizes):
+        raise ValueError(
+            f"image_shape must be two positive integers (height, width); got {shape!r}"
+        )
     if sizes[0] * sizes[1] != len(values):
         raise ValueError(
             f"image_shape={sizes} has {sizes[0] * sizes[1]} pixels, but there are "

@@ -26,6 +26,7 @@ from fastrfm.displays.shown import (
     Names,
     checked_count,
     encoded_names,
+    finite_values,
     given_names,
     member_caption,
     member_number,
@@ -76,7 +77,7 @@ class EigenvectorDisplay:
     Raises
     ------
     ValueError
-        If only the diagonal of the AGOP was learned.
+        If only the diagonal of the AGOP was learned, and for values that are not finite.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class EigenvectorDisplay:
             )
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"agop must be of shape (d, d); got {matrix.shape}")
+        finite_values("agop", matrix)
         d = len(matrix)
         self.feature_names = given_names(feature_names, d)
         number = min(checked_count("n_vectors", n_vectors), d)

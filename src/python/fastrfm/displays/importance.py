@@ -11,6 +11,7 @@ from fastrfm.displays.drawing import BLUE, Shape, bar_names, image_of, line_colo
 from fastrfm.displays.shown import (
     Names,
     checked_count,
+    finite_values,
     given_names,
     input_names,
     member_caption,
@@ -33,7 +34,8 @@ class FeatureImportanceDisplay:
     importances : array-like of shape (d,)
         Non-negative; they sum to 1.
     standard_errors : array-like of shape (d,), default=None
-        Drawn as lines of one standard error to each side of a bar's end; not on an image.
+        Drawn as lines of one standard error to each side of a bar's end, as far as there can be
+        shares: to 0 and 1. Not drawn on an image.
     feature_names : sequence of str of length d, default=None
         None numbers the features.
     image_shape : (int, int), default=None
@@ -52,7 +54,8 @@ class FeatureImportanceDisplay:
     Raises
     ------
     ValueError
-        For shapes that do not fit each other.
+        For shapes that do not fit each other, and for values that are not finite or that cannot be
+        standard errors.
 
     See Also
     --------
@@ -82,6 +85,9 @@ class FeatureImportanceDisplay:
                 f"standard_errors must be of shape {self.importances.shape}, like importances; "
                 f"got {self.standard_errors.shape}"
             )
+        finite_values("importances", self.importances)
+        if self.standard_errors is not None and not (self.standard_errors >= 0).all():
+            raise ValueError("standard_errors must not be negative or NaN")
         self.feature_names = given_names(feature_names, len(self.importances))
         self.image_shape = image_shape
         self.caption = caption
@@ -162,6 +168,7 @@ class FeatureImportanceDisplay:
         if image_shape is not None:
             image_of(shown, image_shape)  # before the fits
         if X is not None:
+            _check_width(estimator, X)
             spread = importance_spread(
                 estimator,
                 X,
@@ -213,10 +220,12 @@ class FeatureImportanceDisplay:
             self.ax_.barh(np.arange(len(order)), percent[order], color=BLUE)
             label = "% of the AGOP's trace"
             if self.standard_errors is not None:
+                # A share is at least 0% and at most 100%: the lines end there.
+                room = np.stack([percent[order], 100 - percent[order]])
                 self.ax_.errorbar(
                     percent[order],
                     np.arange(len(order)),
-                    xerr=100 * self.standard_errors[order],
+                    xerr=np.clip(room, 0, 100 * self.standard_errors[order]),
                     fmt="none",
                     ecolor=line_color(),
                     elinewidth=1.2,
@@ -230,3 +239,13 @@ class FeatureImportanceDisplay:
         title = f"Feature importance{of}"
         self.ax_.set_title(lines(title, self.caption), fontsize="medium")
         return self
+
+
+def _check_width(estimator: Any, X: Any) -> None:
+    """Refuse rows of another width than those fitted before they are refitted to."""
+    shape, wanted = np.shape(X), getattr(estimator, "n_features_in_", None)
+    if wanted is not None and len(shape) == 2 and shape[1] != wanted:
+        raise ValueError(
+            f"X has {shape[1]} features, but the estimator was fitted to {wanted}; give the rows "
+            "that it was fitted to"
+        )

@@ -12,6 +12,7 @@ from fastrfm.displays.shown import (
     Names,
     checked_count,
     encoded_names,
+    finite_values,
     given_names,
     member_caption,
     member_number,
@@ -58,7 +59,8 @@ class MetricDisplay:
     Raises
     ------
     ValueError
-        For a metric of another shape, and for another number of names.
+        For a metric of another shape or with values that are not finite, and for another number
+        of names.
 
     Examples
     --------
@@ -73,9 +75,10 @@ class MetricDisplay:
     def __init__(
         self, metric: ArrayLike, *, feature_names: Names = None, caption: str = ""
     ) -> None:
-        self.metric = np.asarray(metric, dtype=np.float64)
+        self.metric: NDArray[np.float64] = np.asarray(metric, dtype=np.float64)
         if self.metric.ndim not in (1, 2) or len(set(self.metric.shape)) != 1:
             raise ValueError(f"metric must be of shape (d, d) or (d,); got {self.metric.shape}")
+        finite_values("metric", self.metric)
         self.feature_names = given_names(feature_names, len(self.metric))
         self.caption = caption
 

@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +17,7 @@ from fastrfm.estimators.fitted import FittedMember
 __all__ = [
     "checked_count",
     "encoded_names",
+    "finite_values",
     "given_names",
     "heaviest",
     "input_names",
@@ -137,6 +138,7 @@ def encoded_names(estimator: Any, number: int, names: Names) -> NDArray[np.str_]
     rfm = rfm_of(estimator)
     encoder = _encoder_of(rfm, number)
     source: NDArray[np.intp] = encoder.source_
+    names = _as_sequence(names)
     if names is not None and len(names) != rfm.n_features_in_:
         if len(names) != len(source):
             also = (
@@ -164,9 +166,12 @@ def given_names(names: Names, n_features: int) -> NDArray[np.str_]:
 
     Raises
     ------
+    TypeError
+        If they are no sequence, or one string.
     ValueError
         If there are not `n_features` of them.
     """
+    names = _as_sequence(names)
     if names is None:
         names = [f"x{i}" for i in range(n_features)]
     if len(names) != n_features:
@@ -186,6 +191,32 @@ def checked_count(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1; got {value}")
     return int(value)
+
+
+def finite_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return numbers to draw as an array.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or if one is not finite.
+    """
+    found: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    if not found.size:
+        raise ValueError(f"{name} is empty")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} has values that are not finite")
+    return found
+
+
+def _as_sequence(names: Any) -> Names:
+    if names is None or (isinstance(names, Sequence) and not isinstance(names, str)):
+        return names
+    if hasattr(names, "__array__"):  # arrays, an index or a series of pandas
+        found: NDArray[Any] = np.asarray(names)
+        if found.ndim == 1:
+            return found
+    raise TypeError(f"feature_names must be a sequence of strings; got {type(names).__name__}")
 
 
 def _encoder_of(rfm: BaseRFM, number: int) -> Any:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PHASES = {"solve": BLUE, "select": ORANGE, "agop": GREEN}
 # The part of the bars' height that is left free above them for the legend.
 _LEGEND = 0.2
+# Half a marker, 3 points of some 180, and a line's width, where the axis is of one decade.
+_MARKER_DECADES = 0.05
 # More ticks than this are thinned out.
 MOST_TICKS = 12
 
@@ -163,7 +165,10 @@ class TrainingDisplay:
             # Whole decades: what differs by less differs by rounding.
             decades = np.log10(residuals[drawable])
             least, most = np.floor(decades.min()), np.ceil(decades.max())
-            ax.set_ylim(10.0**least, 10.0 ** max(most, least + 1))
+            # And a little more, so that no marker at an end is cut.
+            ax.set_ylim(
+                10.0 ** (least - _MARKER_DECADES), 10.0 ** (max(most, least + 1) + _MARKER_DECADES)
+            )
         for run in runs:
             steps = [i for i in run if drawable[i]]
             ax.plot(steps, residuals[steps], "o-", color=BLUE)

@@ -149,8 +149,10 @@ class BaseRFM(ABC, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, at least 0: a weight of 2 counts as the row twice. As in any ridge
-            regression, larger weights mean less regularisation.
+            Weights of the rows, at least 0: a weight of 2 counts as the row twice, also for
+            leave-one-out, which then leaves out one of the two. Weights that are no such counts
+            should be at most 1, or too small a ridge is chosen. As in any ridge regression,
+            larger weights mean less regularisation.
         X_val, y_val : array-like, optional
             Rows that choose, instead of leave-one-out. The coefficients are those of all rows of
             `X`, and of these alone.

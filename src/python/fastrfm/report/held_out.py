@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import (
     mean_absolute_error,
     r2_score,
+    roc_auc_score,
     root_mean_squared_error,
 )
 
@@ -42,15 +43,18 @@ class HeldOut:
         In the order of the model's `classes_`.
     n_fitted : int or None
         Rows that the model of these predictions was fitted to.
+    sample_weight : array-like of shape (m,) or None
+        By which the rows count in the scores; None: all alike.
     """
 
     y_true: Any
     prediction: Any
     probabilities: Any = None
     n_fitted: int | None = None
+    sample_weight: Any = None
 
     def checked(self, classes: Array | None) -> HeldOut:
-        """Return it with arrays.
+        """Return it with arrays, and without rows of weight 0.
 
         Parameters
         ----------
@@ -64,7 +68,8 @@ class HeldOut:
         Raises
         ------
         ValueError
-            For no rows, and for shapes that do not fit each other.
+            For no rows, shapes that do not fit each other, and weights that are negative, not
+            finite or all 0.
         """
         y, prediction = np.asarray(self.y_true), np.asarray(self.prediction)
         if y.ndim == 2 and y.shape[1] == 1:
@@ -77,15 +82,33 @@ class HeldOut:
             )
         if not len(y):
             raise ValueError("held_out has no rows")
+        weight = self._checked_weight(len(y))
+        kept = slice(None) if weight is None else weight > 0
+        if weight is not None:
+            weight = weight[kept]
         if self.probabilities is None or classes is None:
-            return HeldOut(y, prediction, None, self.n_fitted)
+            return HeldOut(y[kept], prediction[kept], None, self.n_fitted, weight)
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
         if probabilities.shape != (len(y), len(classes)):
             raise ValueError(
                 f"held_out: probabilities must be of shape {(len(y), len(classes))}, a column for "
                 f"each of the model's classes; got {probabilities.shape}"
             )
-        return HeldOut(y, prediction, probabilities, self.n_fitted)
+        return HeldOut(y[kept], prediction[kept], probabilities[kept], self.n_fitted, weight)
+
+    def _checked_weight(self, m: int) -> NDArray[np.float64] | None:
+        if self.sample_weight is None:
+            return None
+        weight = np.asarray(self.sample_weight, dtype=np.float64)
+        if weight.shape != (m,):
+            raise ValueError(
+                f"held_out: sample_weight must be of shape {(m,)}, like y_true; got {weight.shape}"
+            )
+        if not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
+            raise ValueError(
+                "held_out: sample_weight must be finite, not negative and not 0 everywhere"
+            )
+        return weight
 
 
 @dataclass(frozen=True)
@@ -114,16 +137,23 @@ _Wanted = tuple[str, str, Callable[[Array], float], int]
 def regression_scores(held_out: HeldOut, rng: np.random.Generator) -> list[Score]:
     """Return R2, RMSE and MAE of checked predictions; of several outputs their means."""
     y, prediction = held_out.y_true, held_out.prediction
+    weights = _weights_of(held_out)
 
     def r2(rows: Array) -> float:
         varies = len(rows) > 1 and bool((np.ptp(y[rows], axis=0) > 0).all())
-        return float(r2_score(y[rows], prediction[rows])) if varies else np.nan
+        return (
+            float(r2_score(y[rows], prediction[rows], sample_weight=weights(rows)))
+            if varies
+            else np.nan
+        )
 
     def rmse(rows: Array) -> float:
-        return float(root_mean_squared_error(y[rows], prediction[rows]))
+        return float(
+            root_mean_squared_error(y[rows], prediction[rows], sample_weight=weights(rows))
+        )
 
     def mae(rows: Array) -> float:
-        return float(mean_absolute_error(y[rows], prediction[rows]))
+        return float(mean_absolute_error(y[rows], prediction[rows], sample_weight=weights(rows)))
 
     return _scores(
         len(y),
@@ -156,13 +186,16 @@ def classification_scores(
 
     is_right = y == prediction
     _, of_label = np.unique(y, return_inverse=True)
+    weights = _weights_of(held_out)
 
     def accuracy(rows: Array) -> float:
-        return float(is_right[rows].mean())
+        return float(np.average(is_right[rows], weights=weights(rows)))
 
     def balanced(rows: Array) -> float:
-        sizes = np.bincount(of_label[rows])
-        hits = np.bincount(of_label[rows], is_right[rows])
+        weight = weights(rows)
+        sizes = np.bincount(of_label[rows], weight)
+        right = is_right[rows] if weight is None else weight * is_right[rows]
+        hits = np.bincount(of_label[rows], right)
         return float(np.mean(hits[sizes > 0] / sizes[sizes > 0]))
 
     wanted: list[_Wanted] = [
@@ -177,13 +210,25 @@ def classification_scores(
         losses = -np.log(np.maximum(of_truth, LEAST_PROBABILITY))
 
         def log_loss(rows: Array) -> float:
-            return float(losses[rows].mean()) if known else np.nan
+            return float(np.average(losses[rows], weights=weights(rows))) if known else np.nan
 
         def auc(rows: Array) -> float:
             present = np.bincount(codes[rows], minlength=len(classes))
             if not known or (present == 0).any():
                 return np.nan
             each = np.arange(len(classes))[-1:] if len(classes) == 2 else np.arange(len(classes))
+            weight = weights(rows)
+            if weight is not None:
+                return float(
+                    np.mean(
+                        [
+                            roc_auc_score(
+                                codes[rows] == k, probabilities[rows, k], sample_weight=weight
+                            )
+                            for k in each
+                        ]
+                    )
+                )
             # Mann and Whitney: from the ranks of those that are of the class.
             ranks = rankdata(probabilities[np.ix_(rows, each)], axis=0)
             positive = present[each]
@@ -209,6 +254,12 @@ def classification_scores(
             ),
         ]
     return _scores(len(y), rng, wanted)
+
+
+def _weights_of(held_out: HeldOut) -> Callable[[Array], NDArray[np.float64] | None]:
+    """Return a function of row numbers that gives their weights; None where all count alike."""
+    weight = held_out.sample_weight
+    return lambda rows: None if weight is None else weight[rows]
 
 
 def _scores(

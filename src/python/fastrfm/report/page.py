@@ -133,6 +133,7 @@ def write_report(
         scores=[(s.name, with_error(s.value, s.standard_error), s.meaning) for s in scores],
         n_held_out=0 if checked is None else len(np.asarray(checked.y_true)),
         n_fitted=None if checked is None else checked.n_fitted,
+        is_weighted=checked is not None and checked.sample_weight is not None,
         n_rows=len(y_array),
         score_pictures=of_scores,
         facts=data_facts(rfm, X, y_array, target, source),
