@@ -17,7 +17,12 @@ from cases import Array, plain_regressor
 from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.ridge import fit_ridge
-from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank, largest_rank
+from fastrfm.ridge.nystrom import (
+    NystromPreconditioner,
+    choose_rank,
+    jittered_cholesky,
+    largest_rank,
+)
 from fastrfm.ridge.pcg import pcg
 from fastrfm.ridge.plan import CHOLESKY_ROWS, make_plan
 
@@ -207,3 +212,22 @@ def test_few_rows_are_solved_to_the_digits_of_a_factorisation() -> None:
     assert other["residual"] <= 1e-10
     f, g = (fastrfm.kernel_matmul(X, Z, c) for Z, c in ((X, weighted), (X[twice], repeated)))
     np.testing.assert_allclose(f, g, rtol=1e-7, atol=1e-9)
+
+
+def test_a_system_that_rounding_makes_indefinite_ends_with_a_warning() -> None:
+    """Nearly equal rows under a smooth kernel: what factorises it fails in float64 too."""
+    X = np.random.default_rng(0).standard_normal((300, 5)).astype(np.float32)
+    options = {"norm": 2.0, "exponent": 2.0, "bandwidth": 50.0, "solver": "pcg"}
+    with pytest.warns(ConvergenceWarning, match="Raise alpha"):
+        coef = fastrfm.solve_ridge(X, X[:, :1], alpha=1e-6, **options)
+    assert np.isfinite(coef).all()
+    fastrfm.solve_ridge(X, X[:, :1], alpha=1e-2, **options)  # and here without one
+
+
+def test_landmarks_whose_kernel_is_not_positive_for_rounding() -> None:
+    W = np.ones((4, 4)) - 5e-6 * np.eye(4)
+    L = jittered_cholesky(W)
+    np.testing.assert_allclose(L @ L.T, W)
+    np.testing.assert_allclose(W, np.ones((4, 4)) + 5e-6 * np.eye(4))
+    with pytest.raises(np.linalg.LinAlgError):
+        jittered_cholesky(-3.0 * np.eye(4))

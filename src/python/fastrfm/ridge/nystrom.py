@@ -14,7 +14,13 @@ from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.threads import one_blas_thread
 
-__all__ = ["NystromPreconditioner", "choose_rank", "largest_rank", "preconditioner_bytes"]
+__all__ = [
+    "NystromPreconditioner",
+    "choose_rank",
+    "jittered_cholesky",
+    "largest_rank",
+    "preconditioner_bytes",
+]
 
 Array = NDArray[Any]
 
@@ -31,7 +37,8 @@ MOST_LANDMARKS = 4_000
 SPECTRUM_ROWS = 400
 # Rows on which the diagonal of what the landmarks leave is measured.
 RESIDUAL_ROWS = 500
-# Added to the landmarks' kernel, whose smallest eigenvalues are rounding.
+# Added to the landmarks' kernel, whose smallest eigenvalues are rounding; more where that is not
+# enough.
 JITTER = 1e-6
 # Rows that `landmark_gram` converts to float64 at a time (src/cpp/landmarks.cpp).
 _GRAM_ROWS = 1_024
@@ -82,10 +89,9 @@ class NystromPreconditioner:
         self._C = np.empty((n, rank), dtype)
         backend.kernel_matrix(X, X[landmarks], kernel, root, out=self._C)
         W = self._C[landmarks].astype(np.float64)
-        W[np.diag_indices(rank)] += JITTER
         rows = np.sort(rng.choice(n, min(n, RESIDUAL_ROWS), replace=False))
         with one_blas_thread():
-            L = cholesky(W, lower=True)
+            L = jittered_cholesky(W)
             explained = solve_triangular(
                 L, self._C[rows].T.astype(np.float64), lower=True, overwrite_b=True
             )
@@ -101,9 +107,22 @@ class NystromPreconditioner:
                 )
                 np.multiply(self._C, row_roots[:, None], out=self._C, casting="same_kind")
             self.mu = alpha + left
-            W *= self.mu
-            W += backend.landmark_gram(self._C)
-            self._factor = cho_factor(W, lower=True, overwrite_a=True)
+            self._factor = self._factorise(W)
+
+    def _factorise(self, W: NDArray[np.float64]) -> Any:
+        """Factorise ``C^T C + mu W``, W overwritten; raise `mu` where it is lost in rounding."""
+        W *= self.mu
+        while True:
+            system = backend.landmark_gram(self._C)
+            largest = system.trace()
+            system += W
+            try:
+                return cho_factor(system, lower=True, overwrite_a=True)
+            except LinAlgError:
+                if not W.trace() < largest:  # no rounding
+                    raise
+            W *= 10
+            self.mu *= 10
 
     def __call__(self, R: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``P^-1 R`` for R of shape (n, c)."""
@@ -114,6 +133,27 @@ class NystromPreconditioner:
         np.subtract(R, result, out=result)
         result /= self.mu
         return result
+
+
+def jittered_cholesky(W: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lower Cholesky factor of W plus a jitter, which is added to W in place.
+
+    By default `JITTER`; more where rounding in the working precision makes W indefinite by more:
+    with a smooth kernel of a long bandwidth rows of float32 are nearly all the same.
+    """
+    diagonal = np.diag_indices(len(W))
+    added, jitter = 0.0, JITTER
+    while True:
+        W[diagonal] += jitter - added
+        added = jitter
+        try:
+            factor: NDArray[np.float64] = cholesky(W, lower=True)
+        except LinAlgError:
+            if jitter >= 1.0:  # no rounding: the kernel itself is not positive
+                raise
+            jitter *= 10
+        else:
+            return factor
 
 
 def _draw_landmarks(
