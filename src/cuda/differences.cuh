@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   constexpr int step = Slab<T>::difference_step;
   __shared__ WeightTile<T> weights;
   __shared__ union {
-    WeightStages<T> points;
+    WeightStages<F, T> points;
     DifferenceStages<T> columns;
   } stages;
   const WeightedSums<T>& sums = pass.sums;

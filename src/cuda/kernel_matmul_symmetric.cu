@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
   constexpr int each = kCentres / shares;  // centres of such a thread
   constexpr int warps = kThreads / 32;
   __shared__ WeightTile<T> weights;
-  __shared__ WeightStages<T> stages;
+  __shared__ WeightStages<F, T> stages;
   __shared__ T of_share[shares][side];
 
   // Parts and diagonals run fastest: neighbouring blocks then read the same points, from L2.
@@ -142,17 +142,9 @@ template <class T>
 void launch_form(const SymmetricPass<T>& pass, const Device& device) {
   const std::int64_t blocks = pass.tiles * kParts<T> * pass.diagonals;
   constexpr const char* what = "kernel_matmul";
-  switch (form_of(pass.metric.law)) {
-    case Form::product:
-      launch(what, symmetric_kernel<T, Form::product>, blocks, device, pass);
-      break;
-    case Form::absolute:
-      launch(what, symmetric_kernel<T, Form::absolute>, blocks, device, pass);
-      break;
-    case Form::general:
-      launch(what, symmetric_kernel<T, Form::general>, blocks, device, pass);
-      break;
-  }
+  with_form(pass.metric, 0, [&](auto form) {
+    launch(what, symmetric_kernel<T, decltype(form)::value>, blocks, device, pass);
+  });
 }
 
 }  // namespace

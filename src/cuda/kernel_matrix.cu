@@ -24,25 +24,25 @@ __device__ __forceinline__ void triangle_tile(std::int64_t t, std::int64_t& row,
 }
 
 // Rows of a tile to out[i * length + j]: 16 bytes a store where rows are aligned and whole.
-template <class T, int TM, int TN>
+template <Form F, class T, int TM, int TN>
 __device__ __forceinline__ void store_rows(const T (&values)[TM][TN], T* out, std::int64_t i0,
                                            std::int64_t rows, std::int64_t j0,
                                            std::int64_t length) {
-  constexpr int width = Shape<T>::width;
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  using Seated = Seat<F, T, TM, TN>;
+  constexpr int width = Seated::column_group;
+  const Seated seat;
   const bool aligned =
-      length % width == 0 && reinterpret_cast<std::uintptr_t>(out) % sizeof(Pack<T>) == 0;
+      length % width == 0 && reinterpret_cast<std::uintptr_t>(out) % sizeof(Pack<T, width>) == 0;
 #pragma unroll
   for (int r = 0; r < TM; ++r) {
-    const std::int64_t i = i0 + place<T>(ty, r);
+    const std::int64_t i = i0 + seat.row(r);
     if (i >= rows) continue;
 #pragma unroll
     for (int g = 0; g < TN; g += width) {
-      const std::int64_t j = j0 + place<T>(tx, g);
+      const std::int64_t j = j0 + seat.column(g);
       T* to = out + i * length + j;
       if (aligned && j + width <= length) {
-        Pack<T> pack;
+        Pack<T, width> pack;
 #pragma unroll
         for (int e = 0; e < width; ++e) pack.at[e] = values[r][g + e];
         store_streaming(to, pack);
@@ -55,29 +55,29 @@ __device__ __forceinline__ void store_rows(const T (&values)[TM][TN], T* out, st
   }
 }
 
-// The same tile's mirror image, out[j * length + i]. Two neighbouring threads fill a 32-byte sector,
-// and L2 gathers the sectors of a line, so no detour over shared memory.
-template <class T, int TM, int TN>
+// The same tile's mirror image, out[j * length + i]. Two neighbouring threads fill a 32-byte sector
+// (of tensor cores' eight), and L2 gathers the sectors of a line, so no detour over shared memory.
+template <Form F, class T, int TM, int TN>
 __device__ __forceinline__ void store_columns(const T (&values)[TM][TN], T* out, std::int64_t i0,
                                               std::int64_t j0, std::int64_t length) {
-  constexpr int width = Shape<T>::width;
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  using Seated = Seat<F, T, TM, TN>;
+  constexpr int width = Seated::row_group;
+  const Seated seat;
   const bool aligned =
-      length % width == 0 && reinterpret_cast<std::uintptr_t>(out) % sizeof(Pack<T>) == 0;
+      length % width == 0 && reinterpret_cast<std::uintptr_t>(out) % sizeof(Pack<T, width>) == 0;
 #pragma unroll
   for (int c = 0; c < TN; ++c) {
-    const std::int64_t j = j0 + place<T>(tx, c);
+    const std::int64_t j = j0 + seat.column(c);
     if (j >= length) continue;
 #pragma unroll
     for (int g = 0; g < TM; g += width) {
-      const std::int64_t i = i0 + place<T>(ty, g);
+      const std::int64_t i = i0 + seat.row(g);
       T* to = out + j * length + i;
       if (aligned && i + width <= length) {
-        Pack<T> pack;
+        Pack<T, width> pack;
 #pragma unroll
         for (int e = 0; e < width; ++e) pack.at[e] = values[g + e][c];
-        *reinterpret_cast<Pack<T>*>(to) = pack;
+        *reinterpret_cast<Pack<T, width>*>(to) = pack;
       } else {
 #pragma unroll
         for (int e = 0; e < width; ++e)
@@ -89,17 +89,16 @@ __device__ __forceinline__ void store_columns(const T (&values)[TM][TN], T* out,
 
 // A tile on the diagonal: the lower half in its place and mirrored, so that K is symmetric to the
 // last bit although a thread's trust in a pair hangs on its other pairs.
-template <class T, int TM, int TN>
+template <Form F, class T, int TM, int TN>
 __device__ __forceinline__ void store_diagonal(const T (&values)[TM][TN], T* out, std::int64_t i0,
                                                std::int64_t length) {
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  const Seat<F, T, TM, TN> seat;
 #pragma unroll
   for (int r = 0; r < TM; ++r)
 #pragma unroll
     for (int c = 0; c < TN; ++c) {
-      const std::int64_t i = i0 + place<T>(ty, r);
-      const std::int64_t j = i0 + place<T>(tx, c);
+      const std::int64_t i = i0 + seat.row(r);
+      const std::int64_t j = i0 + seat.column(c);
       if (i < j || i >= length) continue;
       out[i * length + j] = values[r][c];
       out[j * length + i] = values[r][c];
@@ -110,13 +109,13 @@ template <class T, Form F>
 __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
     full_kernel(const __grid_constant__ MatrixPass<T> pass) {
   constexpr int per = Shape<T>::per;
-  __shared__ Stages<T, per, per> stages;
+  __shared__ Stages<F, T, per, per> stages;
   const std::int64_t i0 = blockIdx.x / pass.tile_columns * Shape<T>::side;
   const std::int64_t j0 = blockIdx.x % pass.tile_columns * Shape<T>::side;
   T values[per][per];
   const Distrust<T> distrust =
       tile_values<F, false>(pass.metric, pass.x, i0, pass.z, j0, stages, values);
-  store_rows(values, pass.out, i0, pass.x.count, j0, pass.z.count);
+  store_rows<F>(values, pass.out, i0, pass.x.count, j0, pass.z.count);
   if (distrust.any)
     repair<F, false, per, per>(pass.metric, pass.x, i0, pass.z, j0, distrust,
                                Stored<T>{pass.out + i0 * pass.z.count + j0, pass.z.count});
@@ -126,7 +125,7 @@ template <class T, Form F, bool Mirror>
 __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
     triangle_kernel(const __grid_constant__ MatrixPass<T> pass) {
   constexpr int per = Shape<T>::per;
-  __shared__ Stages<T, per, per> stages;
+  __shared__ Stages<F, T, per, per> stages;
   std::int64_t row = 0;
   std::int64_t column = 0;
   triangle_tile(blockIdx.x, row, column);
@@ -138,10 +137,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
       tile_values<F, false>(pass.metric, pass.x, i0, pass.x, j0, stages, values);
   const bool diagonal = row == column;
   if (diagonal) {
-    store_diagonal(values, pass.out, i0, n);
+    store_diagonal<F>(values, pass.out, i0, n);
   } else {
-    store_rows(values, pass.out, i0, n, j0, n);
-    if constexpr (Mirror) store_columns(values, pass.out, i0, j0, n);
+    store_rows<F>(values, pass.out, i0, n, j0, n);
+    if constexpr (Mirror) store_columns<F>(values, pass.out, i0, j0, n);
   }
   if (!distrust.any) return;
   T* at = pass.out + i0 * n + j0;
@@ -157,14 +156,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksEach<F>)
                    const __grid_constant__ PackedPoints<T> z,
                    const __grid_constant__ WeightChunk<T> chunk) {
   constexpr int per = Shape<T>::per;
-  __shared__ Stages<T, per, per> stages;
+  __shared__ Stages<F, T, per, per> stages;
   const std::int64_t tile_columns = chunk.columns / Shape<T>::side;
   const std::int64_t i0 = blockIdx.x / tile_columns * Shape<T>::side;
   const std::int64_t j0 = blockIdx.x % tile_columns * Shape<T>::side;
   T values[per][per];
   const Distrust<T> distrust =
       tile_values<F, true>(metric, x, chunk.row0 + i0, z, chunk.column0 + j0, stages, values);
-  store_rows(values, chunk.weights, i0, chunk.rows, j0, chunk.columns);
+  store_rows<F>(values, chunk.weights, i0, chunk.rows, j0, chunk.columns);
   if (distrust.any)
     repair<F, true, per, per>(
         metric, x, chunk.row0 + i0, z, chunk.column0 + j0, distrust,
@@ -202,17 +201,8 @@ template <class T>
 void launch_kernel_matrix(Target target, const Metric<T>& metric, const PackedPoints<T>& x,
                           const PackedPoints<T>& z, T* out, const Device& device) {
   const MatrixPass<T> pass{metric, x, z, ceil_div(z.count, Shape<T>::side), out};
-  switch (form_of(metric.law)) {
-    case Form::product:
-      launch_form<T, Form::product>(target, pass, device);
-      break;
-    case Form::absolute:
-      launch_form<T, Form::absolute>(target, pass, device);
-      break;
-    case Form::general:
-      launch_form<T, Form::general>(target, pass, device);
-      break;
-  }
+  with_form(metric, 0,
+            [&](auto form) { launch_form<T, decltype(form)::value>(target, pass, device); });
 }
 
 template <class T>
@@ -220,17 +210,9 @@ void launch_weight_chunk(const Metric<T>& metric, const PackedPoints<T>& x,
                          const PackedPoints<T>& z, const WeightChunk<T>& chunk,
                          const Device& device) {
   const std::int64_t tiles = chunk.rows / Shape<T>::side * (chunk.columns / Shape<T>::side);
-  switch (form_of(metric.law)) {
-    case Form::product:
-      launch("weights", weights_kernel<T, Form::product>, tiles, device, metric, x, z, chunk);
-      break;
-    case Form::absolute:
-      launch("weights", weights_kernel<T, Form::absolute>, tiles, device, metric, x, z, chunk);
-      break;
-    case Form::general:
-      launch("weights", weights_kernel<T, Form::general>, tiles, device, metric, x, z, chunk);
-      break;
-  }
+  with_form(metric, 0, [&](auto form) {
+    launch("weights", weights_kernel<T, decltype(form)::value>, tiles, device, metric, x, z, chunk);
+  });
 }
 
 template <class T>

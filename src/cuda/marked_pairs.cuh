@@ -52,12 +52,12 @@ __device__ __noinline__ void add_marked(const SumsPass<T>& pass, const Place<T>&
           // T enters the gradient with a minus, a difference with a plus: both signs are here.
           const T factor = at.coef[l * sums.z.stride + j] * marked_weight;
           T& to = at.sums[r * columns + l * pass.per_output + k];
-          if constexpr (F == Form::product)
+          if constexpr (is_product<F>)
             to += factor * u;
           else
             to -= factor * near_phi(u, metric.law);
         };
-        if constexpr (F == Form::product) {
+        if constexpr (is_product<F>) {
           const std::int64_t first = at.slab * Slab<T>::columns;
           for (std::int64_t q = first + lane; q < first + Slab<T>::columns && q < columns;
                q += 32) {

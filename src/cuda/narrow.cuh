@@ -6,14 +6,16 @@
 namespace fastrfm::cuda {
 
 template <class T, Form F, int C>
-__global__ void __launch_bounds__(kThreads, (C > 4 && sizeof(T) == 8) ? 1 : kBlocksEach<F>)
+__global__ void __launch_bounds__(kThreads, (C > 4 && (sizeof(T) == 8 || F == Form::tensor))
+                                                ? 1
+                                                : kBlocksEach<F>)
     narrow_kernel(const __grid_constant__ SumsPass<T> pass) {
   constexpr int side = Shape<T>::side;
   constexpr int width = Shape<T>::width;
   constexpr int shares = kThreads / side;  // threads of a row
   constexpr int each = kCentres / shares;
   __shared__ WeightTile<T> weights;
-  __shared__ WeightStages<T> stages;
+  __shared__ WeightStages<F, T> stages;
   __shared__ T of_share[shares][side];
   const WeightedSums<T>& sums = pass.sums;
   const Place<T> at(pass);

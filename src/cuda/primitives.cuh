@@ -53,9 +53,9 @@ struct Vector<double> {
   static constexpr int width = 2;
 };
 
-template <class T>
-struct alignas(16) Pack {
-  T at[Vector<T>::width];
+template <class T, int N = Vector<T>::width>
+struct alignas(N * sizeof(T)) Pack {
+  T at[N];
 };
 
 template <class T>
@@ -63,9 +63,12 @@ __device__ __forceinline__ Pack<T> load(const T* p) {
   return *reinterpret_cast<const Pack<T>*>(p);
 }
 
-// 16 bytes past the caches: K is written once and read by something else.
+// Past the caches: K is written once and read by something else.
 __device__ __forceinline__ void store_streaming(float* p, const Pack<float>& v) {
   __stcs(reinterpret_cast<float4*>(p), make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
+}
+__device__ __forceinline__ void store_streaming(float* p, const Pack<float, 2>& v) {
+  __stcs(reinterpret_cast<float2*>(p), make_float2(v.at[0], v.at[1]));
 }
 __device__ __forceinline__ void store_streaming(double* p, const Pack<double>& v) {
   __stcs(reinterpret_cast<double2*>(p), make_double2(v.at[0], v.at[1]));

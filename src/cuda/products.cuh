@@ -5,9 +5,9 @@
 
 namespace fastrfm::cuda {
 
-template <class T>
+template <Form F, class T>
 struct alignas(16) ColumnStages {
-  T at[2][Slab<T>::step][Slab<T>::columns];
+  T at[2][Slab<T>::step][Slab<T>::columns + kLinePadding<F>];
 };
 
 // A thread's part of a stage: 16 bytes of one column along the centres, coefficients multiplied in.
@@ -28,9 +28,9 @@ struct ColumnSource {
   }
 };
 
-template <class T, int TM, int TC>
+template <Form F, class T, int TM, int TC>
 __device__ __forceinline__ void add_products(const ColumnSource<T>& source, std::int64_t j0,
-                                             WeightTile<T>& weights, ColumnStages<T>& stages,
+                                             WeightTile<T>& weights, ColumnStages<F, T>& stages,
                                              T (&sums)[TM][TC]) {
   constexpr int width = Shape<T>::width;
   constexpr int step = Slab<T>::step;
@@ -49,16 +49,22 @@ __device__ __forceinline__ void add_products(const ColumnSource<T>& source, std:
     const bool more = j + step < kCentres;
     Pack<T> next{};
     if (more) next = source.fetch(j0 + j + step + first);
+    if constexpr (F == Form::tensor) {
+      static_assert(step == 8);
+      add_tensor_step([&](int e, int point) { return weights.of(j + e, point); },
+                      [&](int e, int q) { return stages.at[stage][e][q]; }, sums);
+    } else {
 #pragma unroll
-    for (int e = 0; e < step; ++e) {
-      T a[TM];
-      T b[TC];
-      weights.load(j + e, static_cast<int>(threadIdx.x) / kSide, a);
-      load_places(&stages.at[stage][e][0], static_cast<int>(threadIdx.x) % kSide, b);
+      for (int e = 0; e < step; ++e) {
+        T a[TM];
+        T b[TC];
+        weights.load(j + e, static_cast<int>(threadIdx.x) / kSide, a);
+        load_places(&stages.at[stage][e][0], static_cast<int>(threadIdx.x) % kSide, b);
 #pragma unroll
-      for (int r = 0; r < TM; ++r)
+        for (int r = 0; r < TM; ++r)
 #pragma unroll
-        for (int c = 0; c < TC; ++c) sums[r][c] = fma(a[r], b[c], sums[r][c]);
+          for (int c = 0; c < TC; ++c) sums[r][c] = fma(a[r], b[c], sums[r][c]);
+      }
     }
     if (more) put(1 - stage, next);
     __syncthreads();
@@ -71,8 +77,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   constexpr int per = Shape<T>::per;
   __shared__ WeightTile<T> weights;
   __shared__ union {
-    WeightStages<T> points;
-    ColumnStages<T> columns;
+    WeightStages<F, T> points;
+    ColumnStages<F, T> columns;
   } stages;
   const WeightedSums<T>& sums = pass.sums;
   const Place<T> at(pass);
@@ -100,16 +106,15 @@ __global__ void __launch_bounds__(kThreads, 1)
   for (std::int64_t j0 = begin; j0 < end; j0 += kCentres) {
     const bool any = make_weights<F, O>(pass, at.i0, j0, stages.points, weights);
     if (O != Origin::kernel && any) add_marked<F>(pass, at, j0, weights);
-    add_products(source, j0, weights, stages.columns, totals);
+    add_products<F>(source, j0, weights, stages.columns, totals);
   }
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  const Seat<F, T, per, per> seat;
 #pragma unroll
   for (int r = 0; r < per; ++r)
 #pragma unroll
     for (int c = 0; c < per; ++c) {
-      const std::int64_t q = at.slab * Slab<T>::columns + place<T>(tx, c);
-      if (q < columns) at.sums[place<T>(ty, r) * columns + q] += totals[r][c];
+      const std::int64_t q = at.slab * Slab<T>::columns + seat.column(c);
+      if (q < columns) at.sums[seat.row(r) * columns + q] += totals[r][c];
     }
 }
 

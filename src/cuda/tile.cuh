@@ -1,8 +1,6 @@
 // One tile of kernel values or gradient weights in a block's registers: mirrors src/cpp/tile/tiles.hpp.
 //
-// A block's 256 threads stand 16 by 16 over the tile. Thread (ty, tx) holds TM rows and TN columns,
-// in groups of 16 bytes that lie 16 groups apart: place(ty, r) is its r-th row. So the threads of a
-// warp read whole lines of shared memory, without bank conflicts, and write whole lines of K.
+// A thread holds TM rows and TN columns of the tile, and every pair of these; `Seat` says which.
 //
 // Coordinates come through two stages of shared memory by asynchronous copies: one is read while the
 // other is filled.
@@ -11,21 +9,12 @@
 #include <cmath>
 
 #include "../cpp/common/laplace.hpp"
+#include "form.hpp"
+#include "mma.cuh"
 #include "points.hpp"
 #include "primitives.cuh"
 
 namespace fastrfm::cuda {
-
-// How a tile's pairs are measured: by the product of their coordinates (p = 2), by sums of absolute
-// differences (p = 1), or by differences under a power that is looked up as it goes: general p, and
-// p = 2 for so few coordinates that the rest of the work outweighs them.
-enum class Form { product, absolute, general };
-
-template <class T>
-Form form_of(const Law<T>& law) {
-  if (law.norm == Norm::two) return Form::product;
-  return law.norm == Norm::one ? Form::absolute : Form::general;
-}
 
 // Blocks that share an SM, for __launch_bounds__: two hide each other's waits in 128 registers a
 // thread. The power of general p takes more registers, and time enough of its own.
@@ -47,6 +36,37 @@ __device__ __forceinline__ int place(int t, int r) {
   return r / width * (kSide * width) + t * width + r % width;
 }
 
+// The rows and columns of a thread in a tile of 16 TM by 16 TN. A block's threads stand 16 by 16 over
+// it, thread (ty, tx) with groups of 16 bytes that lie 16 groups apart: so the threads of a warp
+// read whole lines of shared memory, without bank conflicts, and write whole lines of K.
+template <Form F, class T, int TM, int TN>
+struct Seat {
+  static constexpr int row_group = Shape<T>::width;  // so many of a thread's rows are neighbours
+  static constexpr int column_group = Shape<T>::width;
+  int ty = static_cast<int>(threadIdx.x) / kSide;
+  int tx = static_cast<int>(threadIdx.x) % kSide;
+
+  __device__ __forceinline__ int row(int r) const { return place<T>(ty, r); }
+  __device__ __forceinline__ int column(int c) const { return place<T>(tx, c); }
+};
+
+// As the instruction has it: mma.cuh.
+template <class T, int TM, int TN>
+struct Seat<Form::tensor, T, TM, TN> {
+  static constexpr int row_group = 1;
+  static constexpr int column_group = 2;
+  // Sums of powers of two that the offsets of r and c have none of.
+  int first_row =
+      static_cast<int>(threadIdx.x) / 128 * (8 * TM) + static_cast<int>(threadIdx.x) % 32 / 4;
+  int first_column =
+      static_cast<int>(threadIdx.x) / 32 % 4 * (4 * TN) + static_cast<int>(threadIdx.x) % 4 * 2;
+
+  static __device__ __forceinline__ int row_offset(int r) { return r / 2 * 16 + r % 2 * 8; }
+  static __device__ __forceinline__ int column_offset(int c) { return c / 2 * 8 + c % 2; }
+  __device__ __forceinline__ int row(int r) const { return first_row + row_offset(r); }
+  __device__ __forceinline__ int column(int c) const { return first_column + column_offset(c); }
+};
+
 // N numbers of a line in shared or global memory, those of thread t; `swizzle` as the line was stored
 // with (weight_tile.cuh).
 template <int N, class T>
@@ -61,36 +81,44 @@ __device__ __forceinline__ void load_places(const T* line, int t, T (&to)[N], in
   }
 }
 
-template <class T, int TM, int TN>
+// Lines of a stage are so much longer than they need be. Tensor cores' threads read four lines at
+// once, eight numbers of each: these are then all in banks of their own.
+template <Form F>
+inline constexpr int kLinePadding = F == Form::tensor ? 8 : 0;
+
+template <Form F, class T, int TM, int TN>
 struct alignas(16) Stages {
-  T x[2][Shape<T>::step][kSide * TM];
-  T z[2][Shape<T>::step][kSide * TN];
+  T x[2][Shape<T>::step][kSide * TM + kLinePadding<F>];
+  T z[2][Shape<T>::step][kSide * TN + kLinePadding<F>];
 };
 
-template <class T, int TM, int TN>
+template <Form F, class T, int TM, int TN>
 __device__ __forceinline__ void copy_stage(const PackedPoints<T>& x, std::int64_t i0,
                                            const PackedPoints<T>& z, std::int64_t j0, int k0,
-                                           int depth, int stage, Stages<T, TM, TN>& stages) {
+                                           int depth, int stage, Stages<F, T, TM, TN>& stages) {
   constexpr int width = Shape<T>::width;
   constexpr int row_pieces = kSide * TM / width;
   constexpr int pieces = row_pieces + kSide * TN / width;  // of one coordinate
   for (int e = static_cast<int>(threadIdx.x); e < Shape<T>::step * pieces; e += kThreads) {
     const int k = e / pieces;
     const int piece = e % pieces;
-    if (k0 + k >= depth) break;
-    if (piece < row_pieces)
-      copy_async(&stages.x[stage][k][piece * width],
-                 x.coordinates + (k0 + k) * x.stride + i0 + piece * width);
-    else
-      copy_async(&stages.z[stage][k][(piece - row_pieces) * width],
-                 z.coordinates + (k0 + k) * z.stride + j0 + (piece - row_pieces) * width);
+    const bool of_x = piece < row_pieces;
+    const int at = (of_x ? piece : piece - row_pieces) * width;
+    T* to = of_x ? &stages.x[stage][k][at] : &stages.z[stage][k][at];
+    if (k0 + k < depth) {
+      copy_async(to, of_x ? x.coordinates + (k0 + k) * x.stride + i0 + at
+                          : z.coordinates + (k0 + k) * z.stride + j0 + at);
+    } else {
+      if constexpr (F != Form::tensor) break;
+      *reinterpret_cast<Pack<T>*>(to) = Pack<T>{};  // the instruction takes all lines of a stage
+    }
   }
   commit_copies();
 }
 
 template <Form F, class T>
 __device__ __forceinline__ T pair_term(T u, const Law<T>& law) {
-  if constexpr (F == Form::product)
+  if constexpr (is_product<F>)
     return coordinate_distance<Norm::two>(u, law.norm_power);
   else if constexpr (F == Form::absolute)
     return coordinate_distance<Norm::one>(u, law.norm_power);
@@ -126,7 +154,7 @@ __device__ __forceinline__ void add_coordinate(const Metric<T>& metric, const T*
 template <Form F, class T, int TM, int TN>
 __device__ __forceinline__ void tile_sums(const Metric<T>& metric, const PackedPoints<T>& x,
                                           std::int64_t i0, const PackedPoints<T>& z,
-                                          std::int64_t j0, Stages<T, TM, TN>& stages,
+                                          std::int64_t j0, Stages<F, T, TM, TN>& stages,
                                           T (&sums)[TM][TN]) {
   constexpr int step = Shape<T>::step;
 #pragma unroll
@@ -141,7 +169,10 @@ __device__ __forceinline__ void tile_sums(const Metric<T>& metric, const PackedP
     __syncthreads();
     if (k0 + step < metric.depth)
       copy_stage(x, i0, z, j0, k0 + step, metric.depth, 1 - stage, stages);
-    if (k0 + step <= metric.depth) {
+    if constexpr (F == Form::tensor) {
+      add_tensor_step([&](int k, int row) { return stages.x[stage][k][row]; },
+                      [&](int k, int column) { return stages.z[stage][k][column]; }, sums);
+    } else if (k0 + step <= metric.depth) {
 #pragma unroll
       for (int k = 0; k < step; ++k)
         add_coordinate<F>(metric, stages.x[stage][k], stages.z[stage][k], k0 + k, sums);
@@ -226,7 +257,7 @@ __device__ bool repaired_pair(const Metric<T>& metric, const PackedPoints<T>& x,
     }
     const bool coincide = !(s > metric.law.coincident * size);
     // The sums of differences know no rests, so there a pair in touch is always taken out of them.
-    exact = coincide || (Weights && F != Form::product);
+    exact = coincide || (Weights && !is_product<F>);
     if (!coincide) return true;
   }
   s = static_cast<T>(exact_pair(metric, x.source, i, z.source, j));
@@ -276,15 +307,22 @@ template <Form F, bool Weights, class T, int TM, int TN>
 __device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
                                                    const PackedPoints<T>& x, std::int64_t i0,
                                                    const PackedPoints<T>& z, std::int64_t j0,
-                                                   Stages<T, TM, TN>& stages, T (&values)[TM][TN]) {
+                                                   Stages<F, T, TM, TN>& stages,
+                                                   T (&values)[TM][TN]) {
   const Law<T>& law = metric.law;
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  const Seat<F, T, TM, TN> seat;
   tile_sums<F>(metric, x, i0, z, j0, stages, values);
   T row_sizes[TM];
   T column_sizes[TN];
-  load_places(x.sizes + i0, ty, row_sizes);
-  load_places(z.sizes + j0, tx, column_sizes);
+  if constexpr (F == Form::tensor) {
+#pragma unroll
+    for (int r = 0; r < TM; ++r) row_sizes[r] = x.sizes[i0 + seat.row(r)];
+#pragma unroll
+    for (int c = 0; c < TN; ++c) column_sizes[c] = z.sizes[j0 + seat.column(c)];
+  } else {
+    load_places(x.sizes + i0, seat.ty, row_sizes);
+    load_places(z.sizes + j0, seat.tx, column_sizes);
+  }
   T largest_row = row_sizes[0];
   T largest_column = column_sizes[0];
 #pragma unroll
@@ -297,13 +335,15 @@ __device__ __forceinline__ Distrust<T> tile_values(const Metric<T>& metric,
   for (int r = 0; r < TM; ++r)
 #pragma unroll
     for (int c = 0; c < TN; ++c) {
-      if constexpr (F == Form::product)
+      if constexpr (is_product<F>)
         values[r][c] = fma(T(-2), values[r][c], row_sizes[r] + column_sizes[c]);
       least = min(least, values[r][c]);
     }
   // Nearly always the smallest S answers for all pairs of the thread, held against the largest size.
   const T touching = law.touching_within(largest);
-  const T trust = F == Form::product ? law.near(largest) : touching;
+  // The parts that a float is split into lose up to twice what its rounding does (mma.cuh).
+  constexpr T looser = F == Form::tensor ? T(2) : T(1);
+  const T trust = is_product<F> ? looser * law.near(largest) : touching;
   const T enough = trust * largest;
   const Distrust<T> distrust{!(least > enough), trust, touching, enough};
   // The question is asked once a row: asked once a tile, it would have all pairs of a thread meet
@@ -354,14 +394,13 @@ __device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<
                                     std::int64_t i0, const PackedPoints<T>& z, std::int64_t j0,
                                     Distrust<T> distrust, Place stored) {
   const Law<T>& law = metric.law;
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  const Seat<F, T, TM, TN> seat;
   // Values below are of an S above `enough` by more than any rounding.
   const T far_value = pair_value<Weights>(distrust.enough * T(1.01), law);
 #pragma unroll 1
   for (int pair = 0; pair < TM * TN; ++pair) {
-    const int i = place<T>(ty, pair / TN);
-    const int j = place<T>(tx, pair % TN);
+    const int i = seat.row(pair / TN);
+    const int j = seat.column(pair % TN);
     if (i0 + i >= x.count || j0 + j >= z.count) {
       stored.put_beyond(i, j);
       continue;
@@ -375,7 +414,7 @@ __device__ __noinline__ void repair(const Metric<T>& metric, const PackedPoints<
     if (!repaired_pair<F, Weights>(metric, x, i0 + i, z, j0 + j, distrust, s, exact)) continue;
     T value = pair_value<Weights>(s, law);
     if constexpr (Weights) {
-      if (F == Form::product || exact) value = marked(value, exact);
+      if (is_product<F> || exact) value = marked(value, exact);
     } else {
       if (s <= kLeast<T>) value = T(1);  // the exponential of a GPU might be off by its last bit
     }

@@ -55,15 +55,18 @@ struct Place {
   }
 };
 
-// A line a centre. Threads store a few neighbouring points of 16 centres each at a time, and all lines
-// begin at the same bank: so 16-byte pieces of a line change places by the line's number (swizzle),
-// which spreads those stores over all banks and leaves reads along a line what they were.
+// A line a centre. All lines begin at the same bank, so 16-byte pieces of a line change places by the
+// line's number (swizzle), which leaves reads along a line what they are, and spreads over all banks
+// what a warp does at once across lines: stores of four points each of 8 centres that are 4 apart;
+// tensor cores' stores of 8 points of 4 centres 2 apart, and their reads of those of 4 neighbours.
 template <class T>
 struct alignas(16) WeightTile {
   T lines[kCentres][Shape<T>::side];
 
   static __device__ __forceinline__ int swizzle(int centre) {
-    return centre / Shape<T>::width % 8 * Shape<T>::width;
+    if constexpr (sizeof(T) == 8) return centre / 2 % 8 * 2;
+    const int bits = centre ^ (centre >> 2);
+    return (bits & 1) << 3 | (bits & 2) << 3 | (centre & 16) >> 2;
   }
   __device__ __forceinline__ T& of(int centre, int point) {
     return lines[centre][point ^ swizzle(centre)];
@@ -87,32 +90,46 @@ struct StoredWeights {
   __device__ __forceinline__ void put_beyond(int i, int j) const { put(i, j, T(0)); }
 };
 
-template <class T>
-using WeightStages = Stages<T, Shape<T>::per, kCentres / kSide>;
+template <Form F, class T>
+using WeightStages = Stages<F, T, Shape<T>::per, kCentres / kSide>;
 
 // Computes the tile of points i0 .. and centres j0 ..; whether any pair had to be repaired. Begins
 // after a barrier that follows the tile's last use, ends with one.
 template <Form F, bool Gradient, class T>
 __device__ __forceinline__ bool compute_weights(const Metric<T>& metric, const PackedPoints<T>& x,
                                                 std::int64_t i0, const PackedPoints<T>& z,
-                                                std::int64_t j0, WeightStages<T>& stages,
+                                                std::int64_t j0, WeightStages<F, T>& stages,
                                                 WeightTile<T>& weights) {
-  constexpr int width = Shape<T>::width;
   constexpr int rows = Shape<T>::per;
   constexpr int columns = kCentres / kSide;
-  const int ty = static_cast<int>(threadIdx.x) / kSide;
-  const int tx = static_cast<int>(threadIdx.x) % kSide;
+  using Seated = Seat<F, T, rows, columns>;
+  const Seated seat;
   T values[rows][columns];
   const Distrust<T> distrust = tile_values<F, Gradient>(metric, x, i0, z, j0, stages, values);
+  if constexpr (F == Form::tensor) {
+    // The swizzle is linear in the bits of a centre, so that eight addresses and constants are all:
+    // the compiler, which does not see that, would keep 32 of them and spill.
+    const int first = seat.first_row ^ WeightTile<T>::swizzle(seat.first_column);
 #pragma unroll
-  for (int c = 0; c < columns; ++c)
+    for (int c = 0; c < columns; ++c)
 #pragma unroll
-    for (int g = 0; g < rows; g += width) {
-      Pack<T> pack;
+      for (int r = 0; r < rows; ++r) {
+        const int centre = Seated::column_offset(c);
+        const int point = first ^ (Seated::row_offset(r) ^ WeightTile<T>::swizzle(centre));
+        weights.lines[seat.first_column + centre][point] = values[r][c];
+      }
+  } else {
+    constexpr int width = Seated::row_group;
 #pragma unroll
-      for (int e = 0; e < width; ++e) pack.at[e] = values[g + e][c];
-      *reinterpret_cast<Pack<T>*>(&weights.of(place<T>(tx, c), place<T>(ty, g))) = pack;
-    }
+    for (int c = 0; c < columns; ++c)
+#pragma unroll
+      for (int g = 0; g < rows; g += width) {
+        Pack<T, width> pack;
+#pragma unroll
+        for (int e = 0; e < width; ++e) pack.at[e] = values[g + e][c];
+        *reinterpret_cast<Pack<T, width>*>(&weights.of(seat.column(c), seat.row(g))) = pack;
+      }
+  }
   if (distrust.any)
     repair<F, Gradient, rows, columns>(metric, x, i0, z, j0, distrust, StoredWeights<T>{weights});
   return __syncthreads_or(distrust.any ? 1 : 0) != 0;
@@ -139,7 +156,7 @@ __device__ __forceinline__ bool fetch_weights(const WeightChunk<T>& chunk, std::
 
 template <Form F, Origin O, class T>
 __device__ __forceinline__ bool make_weights(const SumsPass<T>& pass, std::int64_t i0,
-                                             std::int64_t j0, WeightStages<T>& stages,
+                                             std::int64_t j0, WeightStages<F, T>& stages,
                                              WeightTile<T>& weights) {
   if constexpr (O == Origin::chunk)
     return fetch_weights(pass.chunk, i0, j0, weights);

@@ -32,7 +32,7 @@ void launch_origin(Origin origin, const SumsPass<T>& pass, std::int64_t blocks,
     launch(what, narrow_kernel<T, F, kNarrow>, blocks, device, pass);
   else if (origin == Origin::kernel)
     launch(what, products_kernel<T, F, Origin::kernel>, blocks, device, pass);
-  else if constexpr (F == Form::product)
+  else if constexpr (is_product<F>)
     launch(what,
            origin == Origin::gradient ? products_kernel<T, F, Origin::gradient>
                                       : products_kernel<T, F, Origin::chunk>,
@@ -47,17 +47,10 @@ void launch_origin(Origin origin, const SumsPass<T>& pass, std::int64_t blocks,
 template <class T>
 void launch_form(Origin origin, const SumsPass<T>& pass, const Device& device) {
   const std::int64_t blocks = pass.tiles * pass.slabs * pass.sums.parts;
-  switch (form_of(pass.sums.metric.law)) {
-    case Form::product:
-      launch_origin<T, Form::product>(origin, pass, blocks, device);
-      break;
-    case Form::absolute:
-      launch_origin<T, Form::absolute>(origin, pass, blocks, device);
-      break;
-    case Form::general:
-      launch_origin<T, Form::general>(origin, pass, blocks, device);
-      break;
-  }
+  const bool narrow = origin == Origin::kernel && pass.sums.outputs <= kNarrow;
+  with_form(pass.sums.metric, narrow ? 0 : pass.sums.columns(), [&](auto form) {
+    launch_origin<T, decltype(form)::value>(origin, pass, blocks, device);
+  });
 }
 
 template <class T>
