@@ -89,7 +89,7 @@ $(VENV)/.tools:
 # With the CUDA kernels, their sources count as well.
 PACKAGE_TREE := $(CPP_TREE) $(BUILD_FILES) src/cuda/CMakeLists.txt $(if $(filter-out OFF,$(FASTRFM_CUDA)),$(CUDA_TREE))
 
-$(VENV)/.package: $(PY_TREE) $(PACKAGE_TREE) README.md LICENSE | $(VENV)/.tools
+$(VENV)/.package: $(PY_TREE) $(PACKAGE_TREE) README.md LICENSE THIRD_PARTY.md | $(VENV)/.tools
 	@echo "== building and installing fastrfm (the first time compiles all of the C++ core)"
 	@rm -f $(VENV)/.editable
 	$(PIP) install --quiet --no-build-isolation --no-deps --force-reinstall .
@@ -207,7 +207,7 @@ cuda: wheel
 # With pip's own build environment, as users build it. auditwheel finds the oldest glibc that the
 # wheel runs on (that of this machine's symbols: releases are built in manylinux_2_28, see
 # CONTRIBUTING.md) and puts libgomp into it.
-$(WHEEL_STAMP): $(PY_TREE) $(CPP_TREE) $(CUDA_TREE) $(BUILD_FILES) README.md LICENSE | $(VENV)/.extra-dev $(WHEEL_PYTHON)
+$(WHEEL_STAMP): $(PY_TREE) $(CPP_TREE) $(CUDA_TREE) $(BUILD_FILES) README.md LICENSE THIRD_PARTY.md | $(VENV)/.extra-dev $(WHEEL_PYTHON)
 	@rm -rf $(VENV)/.wheel-* $(WHEEL_BUILD)/plain $(WHEEL_BUILD)/site $(WHEEL)
 	SKBUILD_BUILD_DIR=$(WHEEL_BUILD)/cmake-$(PYTHON_TAG) SKBUILD_CMAKE_DEFINE=FASTRFM_PTXAS_REPORT=ON \
 	    FASTRFM_CUDA=$(WHEEL_CUDA) \

@@ -17,7 +17,7 @@ from fastrfm.displays.drawing import image_of
 from fastrfm.displays.shown import heaviest, input_names, rfm_of
 from fastrfm.estimators.base import BaseRFM
 from fastrfm.importance_spread import ImportanceSpread, importance_spread
-from fastrfm.persistence.atomic import replacing
+from fastrfm.persistence.atomic import check_replaceable, replacing
 from fastrfm.report.facts import data_facts, members_table, number, versions, with_error
 from fastrfm.report.held_out import (
     HeldOut,
@@ -103,6 +103,7 @@ def write_report(
     OSError
         If the file cannot be written.
     """
+    check_replaceable(path)  # now, not after the refits
     rfm = rfm_of(model)
     check_consistent_length(X, y)
     y_array = np.asarray(y)
