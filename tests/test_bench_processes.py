@@ -29,6 +29,7 @@ def process() -> Any:
     child.close()
 
 
+@pytest.mark.slow
 def test_the_best_rates_count_and_a_forced_blas_does_not_lower_them(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ class Fake:
         return answers[what]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("op", "seconds", "rounds"),
     [

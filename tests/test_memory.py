@@ -34,7 +34,7 @@ def measure(**options: Any) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", ["cholesky", "stored", "matrix_free"])
 def test_a_solve_takes_what_it_says(way: str, dtype: str) -> None:
     """And a limit of just that is enough, and kept."""

@@ -201,6 +201,7 @@ def test_a_process_on_one_core_has_one_thread() -> None:
     assert probe("one_core") == {"max_threads": 1, "live": 1}
 
 
+@pytest.mark.slow
 @linux
 def test_joblibs_inner_limit_is_honoured() -> None:
     assert probe("joblib", OMP_NUM_THREADS="3") == {"max_threads": [1, 1], "blas": [[1], [1]]}
