@@ -33,7 +33,8 @@ from fastrfm import RFMClassifier, RFMRegressor
 
 Array = NDArray[Any]
 
-AT_LEAST_1_6 = parse_version(sklearn.__version__) >= parse_version("1.6")
+VERSION = parse_version(sklearn.__version__)
+AT_LEAST_1_6 = VERSION.release >= (1, 6)
 MODELS = [plain_regressor(n_iter=1, alpha=0.1), plain_classifier(n_iter=1, alpha=0.1)]
 BOTH = pytest.mark.parametrize("model", MODELS, ids=["regressor", "classifier"])
 
@@ -111,12 +112,20 @@ def test_a_pickle_holds_each_array_once(diabetes: Any) -> None:
 
 def test_grid_search_over_bandwidth_and_alpha(diabetes: Any) -> None:
     X, y = diabetes
-    grid = {"bandwidth": [1.0, "4*median"], "alpha": [1e-3, 1.0]}
+    grid = {"bandwidth": [1.0, 20.0], "alpha": [1e-3, 1.0]}
     search = GridSearchCV(plain_regressor(n_iter=1), grid, cv=3).fit(X, y)
-    assert search.best_params_ == {"bandwidth": "4*median", "alpha": 1.0}
+    assert search.best_params_ == {"bandwidth": 20.0, "alpha": 1.0}
     assert search.best_estimator_.alpha_ == 1.0
     np.testing.assert_array_equal(search.best_estimator_.feature_names_in_, X.columns)
     assert search.score(X, y) > 0.4
+
+
+@pytest.mark.skipif(VERSION.release < (1, 5, 1), reason="1.5.0 takes strings for NumPy's dtypes")
+def test_grid_search_over_bandwidths_in_median_distances(diabetes: Any) -> None:
+    X, y = diabetes
+    grid = {"bandwidth": [1.0, "4*median", "auto"]}
+    search = GridSearchCV(plain_regressor(n_iter=1, alpha=1.0), grid, cv=3).fit(X, y)
+    assert search.best_params_["bandwidth"] in ("4*median", "auto")
 
 
 def test_grid_search_in_processes_is_the_same(diabetes: Any) -> None:
