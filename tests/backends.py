@@ -87,18 +87,24 @@ class HostMemory:
         The allocation ends where the array does, so that AddressSanitizer sees a step beyond.
         """
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        address = ctypes.c_void_p()
-        if libc().posix_memalign(ctypes.byref(address), 256, size) != 0 or address.value is None:
-            raise MemoryError(f"{size} bytes for the emulator")
-        buffer = (ctypes.c_uint8 * size).from_address(address.value)
-        weakref.finalize(buffer, libc().free, address).atexit = False
-        array: Array = np.frombuffer(buffer, np.uint8)
-        array.fill(0xFF)
+        array: Array = poisoned_bytes(size, 256)
         return array.view(dtype).reshape(shape)
 
     def address(self, array: Array) -> int:
         address: int = array.__array_interface__["data"][0]
         return address
+
+
+def poisoned_bytes(size: int, alignment: int) -> Array:
+    """Return new bytes of ones that end exactly where they should; freed with the last view."""
+    address = ctypes.c_void_p()
+    if libc().posix_memalign(ctypes.byref(address), alignment, size) != 0 or address.value is None:
+        raise MemoryError(f"{size} bytes for the emulator")
+    buffer = (ctypes.c_uint8 * size).from_address(address.value)
+    weakref.finalize(buffer, libc().free, address).atexit = False
+    array: Array = np.frombuffer(buffer, np.uint8)
+    array.fill(0xFF)
+    return array
 
 
 @cache
