@@ -156,14 +156,17 @@ class ndarray(Operators):  # noqa: N801
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         # CuPy calls its function of that name. This is for `numpy.float32(2) * array` alone, which
-        # comes here too.
+        # comes here too; of a comparison the scalar comes as an array of no axes.
+        function = ew.OF_OPERATORS.get(ufunc)
+        if ufunc in ew.COMPARISONS:
+            inputs = tuple(x[()] if type(x) is np.ndarray and x.ndim == 0 else x for x in inputs)
         for x in inputs:
             if isinstance(x, np.ndarray):
                 raise TypeError(f"Unsupported type {type(x)}")
         scalar = any(isinstance(x, np.generic) for x in inputs)
-        if method == "__call__" and scalar and not kwargs and ufunc in ew.OF_OPERATORS:
-            return ew.OF_OPERATORS[ufunc](*inputs)
-        raise TypeError(f"numpy.{ufunc.__name__} is called with an array of CuPy's")
+        if function is None or method != "__call__" or kwargs or not scalar:
+            raise TypeError(f"numpy.{ufunc.__name__} is called with an array of CuPy's")
+        return function(*inputs)
 
     # ---- to and from the host
 

@@ -155,6 +155,8 @@ OF_OPERATORS: dict[np.ufunc, Ufunc] = {
     )
 }  # fmt: skip
 
+COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
+
 
 def reduced(function: Callable[..., Any], a: Any, out: Any = None, **options: Any) -> ndarray:
     """Return a reduction of NumPy's as an array."""
