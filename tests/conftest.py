@@ -11,9 +11,9 @@ from hypothesis import settings
 
 from backends import BACKENDS, CPU, CUDA_BACKENDS, EMULATED, GPU, Backend
 from cases import DTYPES, KERNELS, METRIC_FORMS
-from device import stand_in_cupy
+from device import cupy, stand_in_cupy
 
-__all__ = ["stand_in_cupy"]  # a fixture
+__all__ = ["cupy", "stand_in_cupy"]  # fixtures
 
 settings.register_profile("fastrfm", deadline=None, derandomize=True, database=None)
 settings.load_profile("fastrfm")

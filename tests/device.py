@@ -1,8 +1,9 @@
-"""The fixture `stand_in_cupy`: CuPy's stand-in in place of CuPy, over the emulated kernels."""
+"""The fixtures `stand_in_cupy`, which is in place of CuPy over the emulated kernels, and `cupy`."""
 
 from __future__ import annotations
 
 import gc
+import importlib
 import inspect
 import re
 import sys
@@ -11,12 +12,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
-from backends import emulator
+from backends import emulator, gpu_room
 from fastrfm import backend
-from stand_in_cupy import machine, modules
+from stand_in_cupy import dlpack, machine, modules
 from stand_in_cupy.machine import DEVICES, Copies
-from stand_in_cupy.memory import MemoryPool, rounded
+from stand_in_cupy.memory import rounded
 from stand_in_cupy.streams import before_work, forget_copies, wait_for_all
 
 # The arguments of the ops of `_cuda` that are addresses of device memory (_cuda.pyi).
@@ -79,6 +81,24 @@ class StandIn:
         return machine.log
 
 
+class Lent:
+    """An array that another library, PyTorch say, has on a device: host memory, uncounted."""
+
+    def __init__(self, host: NDArray[Any], device: int = 0) -> None:
+        self.host = host
+        self._device = device
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return self.host.__array_interface__ | {"version": 2}  # PyTorch's, which tells no stream
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (dlpack.CUDA, self._device)
+
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+        return dlpack.capsule(self.host, self._device)
+
+
 class EmulatedOps:
     """The emulator's module as a GPU's `_cuda` would behave.
 
@@ -119,10 +139,14 @@ def _alive() -> int:
     return sum(memory.used for memory in machine.devices)
 
 
+def require_no_more_alive(alive: int, keeps: int) -> None:
+    """Fail if more device memory is alive than a test said that it keeps."""
+    assert alive <= rounded(keeps), f"{alive} bytes of device memory are still alive"
+
+
 def _start() -> None:
     forget_copies()
     machine.reset()
-    MemoryPool().set_limit(0)
 
 
 @pytest.fixture
@@ -153,4 +177,19 @@ def stand_in_cupy(
             alive = _alive()
         _start()
     if request.session.testsfailed == failed:  # else its traceback holds what it holds
-        assert alive <= rounded(stand_in.keeps), f"{alive} bytes of device memory are still alive"
+        require_no_more_alive(alive, stand_in.keeps)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("stand-in", marks=pytest.mark.emulated),
+        pytest.param("real", marks=pytest.mark.gpu),
+    ]
+)
+def cupy(request: pytest.FixtureRequest) -> ModuleType:
+    """Return each module of that name: the stand-in, and on a GPU the original."""
+    if request.param == "stand-in":
+        module: ModuleType = request.getfixturevalue("stand_in_cupy").cupy
+        return module
+    gpu_room()
+    return importlib.import_module("cupy")

@@ -43,7 +43,7 @@ class ndarray(Operators):  # noqa: N801
     """An array on the device that is current when it is made."""
 
     __module__ = "cupy"
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
     __array_priority__ = 100
 
     def __init__(
@@ -71,7 +71,7 @@ class ndarray(Operators):  # noqa: N801
             memptr.mem.bytes,
             offset,
             strides,
-            order=order,  # type: ignore[call-overload]
+            order=order,
         )
         self.data = memptr
         self.base: ndarray | None = None
@@ -254,12 +254,12 @@ class ndarray(Operators):  # noqa: N801
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> ndarray:
         """Return a view, or a copy where no view has that shape."""
         sizes = shape[0] if len(shape) == 1 else shape
-        host = self._host.reshape(sizes, order=order)  # type: ignore[call-overload]
+        host = self._host.reshape(sizes, order=order)
         if not copy and (host.size == 0 or np.may_share_memory(host, self._host)):
             return self._view(host)
         if copy is False:
             raise ValueError("Unable to avoid creating a copy while reshaping.")
-        return ew.new(self._in_order().reshape(sizes, order=order), "C")  # type: ignore[call-overload]
+        return ew.new(self._in_order().reshape(sizes, order=order), "C")
 
     def ravel(self, order: str = "C") -> ndarray:
         """Return one axis, as a view if that can be."""
@@ -281,13 +281,7 @@ class ndarray(Operators):  # noqa: N801
 
     def fill(self, value: Any) -> None:
         """Set all elements to a scalar."""
-        if isinstance(value, np.ndarray):
-            if value.shape != ():
-                raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-            value = value.item()
-        host = ew.operand(value)
-        with np.errstate(all="ignore"):
-            np.copyto(self._in_order(), host, casting="unsafe")
+        indexing.fill(self, value)
 
     def __len__(self) -> int:
         if self.ndim == 0:

@@ -14,7 +14,7 @@ COMPUTE_CAPABILITY = (9, 0)
 class Device:
     """A device, by default the current one; as a context manager it is current within."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, device: Any = None) -> None:
         self.id = machine.current_device if device is None else int(device)

@@ -46,5 +46,5 @@ def imported(array: Any) -> tuple[NDArray[Any], int]:
     given = array.__dlpack__(stream=1)
     _rewrite_device(given, CPU, 0)
     return np.from_dlpack(
-        SimpleNamespace(__dlpack__=lambda **_: given, __dlpack_device__=lambda: (CPU, 0))  # type: ignore[arg-type]
+        SimpleNamespace(__dlpack__=lambda **_: given, __dlpack_device__=lambda: (CPU, 0))
     ), number

@@ -86,7 +86,7 @@ def stored(host: Any, out: Any, casting: str = "same_kind") -> ndarray:
     target = output(out)
     if np.shape(host) != target.shape:
         raise ValueError("Out shape is mismatched")
-    np.copyto(target, host, casting=casting)  # type: ignore[arg-type]
+    np.copyto(target, host, casting=casting)
     result: ndarray = out
     return result
 
@@ -114,7 +114,7 @@ class Ufunc:
         dtype: DTypeLike | None = None,
     ) -> ndarray:
         if len(args) == self.nin + 1 and out is None:
-            *args, out = args  # type: ignore[assignment]
+            *args, out = args
         if len(args) != self.nin:
             raise TypeError(
                 f"Wrong number of arguments for {self.__name__!r}. It must be either {self.nin} "

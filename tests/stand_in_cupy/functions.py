@@ -67,7 +67,7 @@ def empty_like(
     host = ew.require_array(prototype)
     if shape is not None:
         return empty(shape, prototype.dtype if dtype is None else dtype, order.replace("K", "C"))
-    return transfer.laid_out_as(np.empty_like(host, dtype, order))  # type: ignore[call-overload]
+    return transfer.laid_out_as(np.empty_like(host, dtype, order))
 
 
 def zeros_like(
@@ -185,7 +185,7 @@ def tril(m: Any, k: int = 0) -> ndarray:
     """Return a copy with zeros above a diagonal, by a mask of the matrix's size."""
     host = ew.require_array(m, "m")
     mask = ew.new(np.tri(*host.shape[-2:], k=k, dtype=bool))
-    return where(mask, m, m.dtype.type(0))  # type: ignore[no-any-return]
+    return where(mask, m, m.dtype.type(0))
 
 
 def concatenate(
@@ -198,7 +198,7 @@ def concatenate(
 ) -> ndarray:
     """Return arrays joined along an axis."""
     hosts = [ew.require_array(a) for a in tup]
-    return ew.stored(np.concatenate(hosts, axis, dtype=dtype, casting=casting), out)  # type: ignore[arg-type]
+    return ew.stored(np.concatenate(hosts, axis, dtype=dtype, casting=casting), out)
 
 
 def stack(
@@ -211,7 +211,7 @@ def stack(
 ) -> ndarray:
     """Return arrays joined along a new axis."""
     hosts = [ew.require_array(a) for a in tup]
-    return ew.stored(np.stack(hosts, axis, dtype=dtype, casting=casting), out)  # type: ignore[arg-type]
+    return ew.stored(np.stack(hosts, axis, dtype=dtype, casting=casting), out)
 
 
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None) -> ndarray:

@@ -75,11 +75,22 @@ def get(a: Any, slices: Any) -> ndarray:
     return ew.new(ew.on_this_device(a)[indices])
 
 
+def fill(a: Any, value: Any) -> None:
+    """Set all elements to a scalar, or an array of no axes."""
+    if isinstance(value, np.ndarray):
+        if value.shape != ():
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        value = value.item()
+    scalar = ew.operand(value)
+    with np.errstate(all="ignore"):
+        np.copyto(ew.on_this_device(a), scalar, casting="unsafe")
+
+
 def set(a: Any, slices: Any, value: Any) -> None:
     """Write a scalar or an array of the device's."""
     indices, advanced = _prepared(a, slices)
     if not advanced and not ew.is_array(value):
-        a._view(a._host[indices]).fill(value)
+        fill(a._view(a._host[indices]), value)
         return
     if isinstance(value, list | np.ndarray) and advanced:
         value = np.asarray(value, a.dtype)

@@ -47,14 +47,14 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> n
 def eigh(a: Any, UPLO: str = "L") -> tuple[ndarray, ndarray]:
     """Return eigenvalues, and eigenvectors in columns, F-contiguous."""
     vectors = _eigen_input(a, UPLO)
-    values, host = np.linalg.eigh(vectors._host, UPLO)  # type: ignore[arg-type]
+    values, host = np.linalg.eigh(vectors._host, UPLO)
     vectors._host[...] = host
     return ew.new(values), vectors
 
 
 def eigvalsh(a: Any, UPLO: str = "L") -> ndarray:
     """Return eigenvalues."""
-    return ew.new(np.linalg.eigvalsh(_eigen_input(a, UPLO)._host, UPLO))  # type: ignore[arg-type]
+    return ew.new(np.linalg.eigvalsh(_eigen_input(a, UPLO)._host, UPLO))
 
 
 def _eigen_input(a: Any, uplo: str) -> ndarray:

@@ -117,7 +117,7 @@ class Machine:
 
     def device_of(self, address: int, size: int = 1) -> int | None:
         """Return the device in whose memory all of `size` bytes from `address` on lie."""
-        for start, (length, device) in self.ranges.items():
+        for start, (length, device) in list(self.ranges.items()):  # arrays may go meanwhile
             if start <= address and address + size <= start + length:
                 return device
         return None

@@ -112,7 +112,7 @@ def array(
 def _from_host(obj: Any, dtype: DTypeLike | None, order: str, blocking: bool) -> ndarray:
     if order in ("K", "A"):
         order = "F" if isinstance(obj, np.ndarray) and obj.flags.f_contiguous else "C"
-    host = np.asarray(obj, dtype, order=order)  # type: ignore[call-overload]
+    host = np.asarray(obj, dtype, order=order)
     host = host.astype(host.dtype.newbyteorder("="), copy=False)
     result = ew.array_type()(host.shape, device_dtype(host.dtype), order=order)
     if host.ndim == 0:
@@ -213,7 +213,7 @@ def asnumpy(
         return to_host(a, stream, order, out, blocking)
     if hasattr(a, "__cuda_array_interface__"):
         return to_host(of_interface(a), stream, order, out, blocking)
-    host = np.asarray(a, order=order)  # type: ignore[call-overload]
+    host = np.asarray(a, order=order)
     if out is None:
         return host
     out[...] = host
