@@ -8,7 +8,7 @@ import importlib.util
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from cases import Array
 from fastrfm import backend
 from fastrfm.backend import cuda_room, running_on
 from fastrfm.cuda import Cuda
+from fastrfm.cuda.memory import Part
 from fastrfm.rooms import Room
 
 FOLDER = Path(
@@ -73,6 +74,22 @@ class HostMemory:
     """What the emulator calls device memory: the host's, arrays in their original strides."""
 
     stream = 0
+    device = "the emulator"
+    on_device = False
+
+    number = 0
+
+    def using(self, number: int) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def free_bytes(self) -> int:
+        return 1 << 40
+
+    def release(self) -> None:
+        pass
+
+    def holds(self, array: Any) -> bool:
+        return False
 
     def to_device(self, array: Array) -> Array:
         return array
@@ -93,6 +110,11 @@ class HostMemory:
     def address(self, array: Array) -> int:
         address: int = array.__array_interface__["data"][0]
         return address
+
+    def by_rows(self, X: Array, out: Array | None, rows: int, part: Part) -> None:
+        for begin in range(0, len(X), rows):
+            which = slice(begin, min(begin + rows, len(X)))
+            part(X[which], None if out is None else out[which], which)
 
 
 def poisoned_bytes(size: int, alignment: int) -> Array:

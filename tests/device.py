@@ -159,23 +159,23 @@ def stand_in_cupy(
     """
     ops = EmulatedOps(emulator())
     stand_ins = modules()
-    with monkeypatch.context() as patch:
-        for name in [*sys.modules]:
-            if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends"):
-                patch.delitem(sys.modules, name)
-        for name, module in stand_ins.items():
-            patch.setitem(sys.modules, name, module)
-        patch.setattr(backend, "cuda_build", lambda: ops)
-        _start()
-        failed = request.session.testsfailed
-        stand_in = StandIn(stand_ins["cupy"])
-        yield stand_in
-        wait_for_all()
+    # By the test's own monkeypatch, so that what both patch is put back in the right order.
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends"):
+            monkeypatch.delitem(sys.modules, name)
+    for name, module in stand_ins.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(backend, "cuda_build", lambda: ops)
+    _start()
+    failed = request.session.testsfailed
+    stand_in = StandIn(stand_ins["cupy"])
+    yield stand_in
+    wait_for_all()
+    alive = _alive()
+    if alive > rounded(stand_in.keeps):  # in reference cycles perhaps; it takes 50 ms to look
+        gc.collect()
         alive = _alive()
-        if alive > rounded(stand_in.keeps):  # in reference cycles perhaps; it takes 50 ms to look
-            gc.collect()
-            alive = _alive()
-        _start()
+    _start()
     if request.session.testsfailed == failed:  # else its traceback holds what it holds
         require_no_more_alive(alive, stand_in.keeps)
 

@@ -113,11 +113,19 @@ def test_cupy_and_its_cuda_are_told(
     ("build", "message"),
     [
         (None, r"this build of fastrfm has no CUDA: its module fastrfm\._cuda is missing"),
-        (fake_build(devices=0), r"there is no CUDA device that this process can use$"),
-        (fake_build(0, 0), r"there is no CUDA device .*: no NVIDIA driver is loaded"),
+        (
+            fake_build(devices=0),
+            "there is no CUDA device that this process can use: see that nvidia-smi lists one",
+        ),
+        (fake_build(0, 0), "no NVIDIA driver is loaded: install one for CUDA 13 or newer"),
+        (
+            fake_build(12080, 0),
+            r"the NVIDIA driver is for CUDA 12\.8, and this build of fastrfm for 13\.2: install a "
+            "driver for CUDA 13 or newer",
+        ),
         (fake_build(), r'CuPy is not installed; pip install "fastrfm\[cuda13\]" has it'),
     ],
-    ids=["no build", "no device", "no driver", "no CuPy"],
+    ids=["no build", "no device", "no driver", "old driver", "no CuPy"],
 )
 def test_what_the_cuda_room_lacks_is_told(
     monkeypatch: pytest.MonkeyPatch, build: Any, message: str

@@ -44,7 +44,7 @@ _OF_CUPY = {
 _CONTENTS: dict[str, dict[str, Any]] = {
     "cupy": _OF_CUPY,
     "cupy.linalg": {
-        name: getattr(linalg, name) for name in ("cholesky", "eigh", "eigvalsh", "norm")
+        name: getattr(linalg, name) for name in ("cholesky", "eigh", "eigvalsh", "norm", "qr")
     },
     "cupy.cuda": {
         "Device": cuda.Device,

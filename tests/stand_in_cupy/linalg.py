@@ -44,6 +44,16 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> n
     return ew.reduced(np.linalg.norm, x, ord=ord, axis=axis, keepdims=keepdims)
 
 
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """Return the upper factor, in mode "r"; the stand-in has no other."""
+    if mode != "r":
+        raise NotImplementedError("the stand-in's qr gives R only")
+    if not ew.is_array(a) or a.ndim != 2:
+        raise np.linalg.LinAlgError("cupy.linalg only supports matrices of cupy.ndarray")
+    copy: ndarray = a.astype(_floating(a), order="F", copy=True)
+    return ew.new(np.linalg.qr(copy._host, mode="r"))
+
+
 def eigh(a: Any, UPLO: str = "L") -> tuple[ndarray, ndarray]:
     """Return eigenvalues, and eigenvectors in columns, F-contiguous."""
     vectors = _eigen_input(a, UPLO)

@@ -15,8 +15,9 @@ DEVICES = 2
 TOTAL_MEMORY = 16 * 2**30
 
 
-INVALID_DEVICE, ILLEGAL_ADDRESS = 101, 700
+OUT_OF_MEMORY, INVALID_DEVICE, ILLEGAL_ADDRESS = 2, 101, 700
 _ERRORS = {
+    OUT_OF_MEMORY: "cudaErrorMemoryAllocation: out of memory",
     INVALID_DEVICE: "cudaErrorInvalidDevice: invalid device ordinal",
     ILLEGAL_ADDRESS: "cudaErrorIllegalAddress: an illegal memory access was encountered",
 }

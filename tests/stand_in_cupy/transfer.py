@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 Host = NDArray[Any]
 
 
-def count_to_device(size: int) -> None:
-    """Count a copy to the device on the current stream."""
+def count_to_device(size: int, stream: int | None = None) -> None:
+    """Count a copy to the device, on the current stream unless it is told."""
     machine.copies.to_device += 1
     machine.copies.to_device_bytes += size
-    machine.note("to_device", machine.current_stream)
+    machine.note("to_device", machine.current_stream if stream is None else stream)
 
 
 def count_to_host(size: int, stream: int) -> None:
@@ -136,7 +136,7 @@ def asarray(
 
 def _to_device(a: Any, host: Host, stream: int, blocking: bool) -> None:
     memory = a._host  # not the array, whose memory is accounted for as long as it lives
-    count_to_device(host.nbytes)
+    count_to_device(host.nbytes, stream)
     if blocking:
         wait_for(stream)
         memory[...] = host

@@ -1,9 +1,10 @@
 """Where the ops run: the only importer of `_cpu` and `_cuda`.
 
 Arrays are validated by the callers (`fastrfm.validation`); a `root` is what `fastrfm.metric`
-makes of a metric. This module chooses the working dtype, allocates results, and returns from the
-root's coordinates to input space what is small enough there to be NumPy's. The passes are those of
-the room in use: the CPU, or what `running_on` sets. Arrays are NumPy's in every room.
+makes of a metric, NumPy's. This module chooses the working dtype, allocates results, and returns
+from the root's coordinates to input space what is small enough there to be NumPy's. The passes are
+those of the room in use: the CPU, or what `running_on` sets. Arrays are NumPy's, and in a room that
+has a `memory` of its own each may be CuPy's; a result lies where the coefficients do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm import _cpu
-from fastrfm.cuda import Cuda, CupyMemory
+from fastrfm.arrays import contiguous, is_on_device, namespace
+from fastrfm.cuda import Cuda, CupyMemory, Memory, landmarks
+from fastrfm.cuda.presence import open_cupy
 from fastrfm.outputs import rotate_outputs, rotation_pays
 from fastrfm.rooms import Cpu, Room
 from fastrfm.threads import one_blas_thread
@@ -33,6 +36,7 @@ __all__ = [
     "compiled_isa_levels",
     "cuda_build",
     "cuda_room",
+    "device_memory",
     "gradient_sums",
     "gradients",
     "has_openmp",
@@ -46,6 +50,7 @@ __all__ = [
     "max_threads",
     "packed_kernel_matrix",
     "packed_matmul",
+    "room",
     "running_on",
     "supported_isa_levels",
 ]
@@ -62,7 +67,8 @@ _room: ContextVar[Room] = ContextVar("fastrfm room", default=CPU)
 def running_on(room: Room) -> Iterator[None]:
     """Run the ops that `room` has there, in this thread (or task) and until the block ends.
 
-    `packed_kernel_matrix`, `packed_matmul` and the `landmark_*` ops stay on the CPU.
+    `packed_kernel_matrix` and `packed_matmul` are the CPU's; the `landmark_*` ops run where their
+    arrays lie.
     """
     token = _room.set(room)
     try:
@@ -94,28 +100,23 @@ def cuda_room() -> Cuda:
     Raises
     ------
     RuntimeError
-        If this build has no `_cuda`, or there is no CuPy, driver or device.
+        If this build has no `_cuda`, or there is no CuPy, no driver that is new enough, or no
+        device that this build has code for.
     ImportError
         If `_cuda` or CuPy is there and does not load.
     """
     build = cuda_build()
-    if build is None:
-        raise RuntimeError("this build of fastrfm has no CUDA: its module fastrfm._cuda is missing")
-    if build.device_count() == 0:
-        raise RuntimeError(
-            "there is no CUDA device that this process can use"
-            + ("" if build.driver_version() else ": no NVIDIA driver is loaded")
-        )
-    try:
-        cupy = importlib.import_module("cupy")
-    except ModuleNotFoundError as error:
-        if error.name != "cupy":
-            raise
-        extra = f"cuda{build.runtime_version() // 1000}"
-        raise RuntimeError(
-            f'CuPy is not installed; pip install "fastrfm[{extra}]" has it'
-        ) from None
-    return Cuda(build, CupyMemory(cupy))
+    return Cuda(build, CupyMemory(open_cupy(build)))
+
+
+def room() -> Room:
+    """Return the room in use."""
+    return _room.get()
+
+
+def device_memory() -> Memory | None:
+    """Return the memory of the device in use that arrays can be kept in; None: the host's."""
+    return _room.get().memory
 
 
 def isa_level() -> str:
@@ -148,7 +149,7 @@ def kernel_matrix(
 ) -> Array:
     """K(X, Z), (n, m); Z None: K(X, X), exactly symmetric."""
     if out is None:
-        out = np.empty((len(X), len(X if Z is None else Z)), floating_dtype(X, Z))
+        out = _empty(X, (len(X), len(X if Z is None else Z)), floating_dtype(X, Z))
     _room.get().kernel_matrix(X, Z, kernel, root, out)
     return out
 
@@ -158,7 +159,9 @@ def kernel_triangle(X: Array, kernel: Kernel, root: Root) -> Array:
 
     What a factorisation in place reads.
     """
-    out = np.zeros((len(X), len(X)), floating_dtype(X))
+    shape, dtype = (len(X), len(X)), floating_dtype(X)
+    # Zeros of the host cost nothing, and an op of a device may copy them there and back.
+    out = _empty(X, shape, dtype) if is_on_device(X) else np.zeros(shape, dtype)
     _room.get().kernel_triangle(X, kernel, root, out)
     return out
 
@@ -180,8 +183,8 @@ def kernel_matmul(
     """K(X, Z) V, (n, c)."""
     dtype = floating_dtype(X, Z, V)
     if out is None:
-        out = np.empty((len(X), V.shape[1]), dtype)
-    V = np.ascontiguousarray(V, dtype)
+        out = _empty(V, (len(X), V.shape[1]), dtype)
+    V = contiguous(V, dtype)
     _room.get().kernel_matmul(X, Z, V, kernel, root, out)
     return out
 
@@ -196,6 +199,8 @@ def packed_matmul(A: Array, V: Array) -> Array:
 
 def landmark_gram(C: Array) -> NDArray[np.float64]:
     """Return C^T C, (r, r), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    if is_on_device(C):
+        return landmarks.gram(C)
     out = np.empty((C.shape[1], C.shape[1]))
     _cpu.landmark_gram(C, out)
     return out
@@ -203,6 +208,8 @@ def landmark_gram(C: Array) -> NDArray[np.float64]:
 
 def landmark_matmul(C: Array, B: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return C B, (n, c), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    if is_on_device(C):
+        return landmarks.matmul(C, B)
     out = np.empty((len(C), B.shape[1]))
     _cpu.landmark_matmul(C, np.ascontiguousarray(B), out)
     return out
@@ -210,6 +217,8 @@ def landmark_matmul(C: Array, B: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def landmark_transposed_matmul(C: Array, R: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return C^T R, (r, c), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    if is_on_device(C):
+        return landmarks.transposed_matmul(C, R)
     out = np.empty((C.shape[1], R.shape[1]))
     _cpu.landmark_transposed_matmul(C, np.ascontiguousarray(R), out)
     return out
@@ -219,9 +228,8 @@ def gradients(X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root) -> Ar
     """Gradients in input space, (n, c, d)."""
     dtype = floating_dtype(X, Z, coef)
     working = _gradient_dtype(dtype, kernel, root)
-    out = np.empty((len(X), coef.shape[1], X.shape[1]), working)
-    coef = np.ascontiguousarray(coef, working)
-    _room.get().gradients(X, Z, coef, kernel, root, out)
+    out = _empty(coef, (len(X), coef.shape[1], X.shape[1]), working)
+    _room.get().gradients(X, Z, contiguous(coef, working), kernel, root, out)
     return out.astype(dtype, copy=False)
 
 
@@ -240,10 +248,10 @@ def gradient_sums(
 ) -> NDArray[np.float64]:
     """Mean over the rows of X of the sum over outputs of g g^T, in input space.
 
-    (d, d), or (d,) if `diagonal`; float64. With `center`, less each output's mean gradient.
-    With `output_samples`, an unbiased estimate from as many random mixtures of the outputs (unless
-    there are no more outputs than that); not with `center`. With `row_weights` (n,), at least 0 and
-    not all 0, all means are weighted ones.
+    (d, d), or (d,) if `diagonal`; float64, NumPy's. With `center`, less each output's mean
+    gradient. With `output_samples`, an unbiased estimate from as many random mixtures of the
+    outputs (unless there are no more outputs than that); not with `center`. With `row_weights`
+    (n,), at least 0 and not all 0, all means are weighted ones.
     """
     dtype = floating_dtype(X, Z, coef)
     working = _gradient_dtype(dtype, kernel, root)
@@ -259,7 +267,7 @@ def gradient_sums(
             samples = 0
         if samples or rotated.shape[1] < n_outputs:
             coef = rotated
-    coef = np.ascontiguousarray(coef, working)
+    coef = contiguous(coef, working)
     full = root is not None and root.ndim == 2
     # The diagonal in input space needs all of G~ when the root mixes the features.
     diagonal_sums = diagonal and not full
@@ -287,6 +295,23 @@ def gradient_sums(
     # Centring subtracts; what should be zero may come out a rounding below it.
     G = np.clip(G, 0, None) if diagonal else (G + G.T) / 2
     return G
+
+
+def _empty(like: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return a new array where `like` lies."""
+    try:
+        out: Array = namespace(like).empty(shape, dtype)
+    except MemoryError as error:
+        memory = device_memory()
+        if memory is None or not is_on_device(like):
+            raise
+        needed = int(np.prod(shape)) * dtype.itemsize
+        raise MemoryError(
+            f"a result of shape {shape} and dtype {dtype} needs {needed:,} bytes on "
+            f"{memory.device}, and {memory.free_bytes():,} are free. Free what else lies there, "
+            "take fewer rows at a time, or pass NumPy arrays, whose rows are streamed"
+        ) from error.with_traceback(None)
+    return out
 
 
 def _weights_of_mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, root_of_metric
 from fastrfm.outputs import check_not_centred, check_output_samples, draw_seed
+from fastrfm.placement import Placement, placed
 from fastrfm.validation import (
     check_array2d,
     check_columns,
@@ -36,6 +37,7 @@ def gradients(
     bandwidth: float = 10.0,
     exponent: float = 1.0,
     norm: float = 2.0,
+    device: str | None = None,
 ) -> NDArray[Any]:
     """Gradients at the rows of `X` of the predictors ``f_l(x) = sum_j coef[j, l] K(x, z_j)``.
 
@@ -53,6 +55,8 @@ def gradients(
     coef : array-like of shape (m, c)
         Dual coefficients, c >= 1.
     metric, bandwidth, exponent, norm
+        As for :func:`kernel_matrix`.
+    device : {"cpu", "cuda"}, optional
         As for :func:`kernel_matrix`.
 
     Returns
@@ -81,8 +85,10 @@ def gradients(
     <BLANKLINE>
            [[-0.368,  0.   ]]])
     """
-    x, z, v, kernel, root = _validated(X, Z, coef, metric, bandwidth, exponent, norm)
-    return backend.gradients(x, z, v, kernel, root)
+    kernel = Kernel(norm, exponent, bandwidth)
+    with placed(device, X=X, Z=Z, coef=coef) as place:
+        x, z, v, root = _validated(place, X, Z, coef, metric, kernel)
+        return place.give(backend.gradients(x, z, v, kernel, root))
 
 
 def agop(
@@ -99,6 +105,7 @@ def agop(
     output_samples: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     sample_weight: ArrayLike | None = None,
+    device: str | None = None,
 ) -> NDArray[Any]:
     """Average gradient outer product ``G = (1/n) sum_i sum_l grad f_l(x_i) grad f_l(x_i)^T``.
 
@@ -142,6 +149,8 @@ def agop(
     sample_weight : array-like of shape (n,), optional
         Weights of the rows of `X`, at least 0 and not all 0: G is the weighted mean, and so are the
         gradients that `center` subtracts. A row of weight 2 is as good as two equal rows.
+    device : {"cpu", "cuda"}, optional
+        As for :func:`kernel_matrix`.
 
     Returns
     -------
@@ -181,37 +190,32 @@ def agop(
     samples = check_output_samples("output_samples", output_samples)
     check_not_centred("output_samples", samples, "center", center)
     seed = 0 if samples is None else draw_seed(check_random_state(random_state))
-    x, z, v, kernel, root = _validated(X, Z, coef, metric, bandwidth, exponent, norm)
-    weights = check_sample_weight("sample_weight", sample_weight, "X", x, zero_ok=True)
-    G = backend.gradient_sums(
-        x,
-        z,
-        v,
-        kernel,
-        root,
-        diagonal=diagonal,
-        center=center,
-        output_samples=samples,
-        seed=seed,
-        row_weights=weights,
-    )
-    return G.astype(floating_dtype(x, z, v))
+    kernel = Kernel(norm, exponent, bandwidth)
+    with placed(device, X=X, Z=Z, coef=coef) as place:
+        x, z, v, root = _validated(place, X, Z, coef, metric, kernel)
+        weights = check_sample_weight("sample_weight", sample_weight, "X", x, zero_ok=True)
+        G = backend.gradient_sums(
+            x,
+            z,
+            v,
+            kernel,
+            root,
+            diagonal=diagonal,
+            center=center,
+            output_samples=samples,
+            seed=seed,
+            row_weights=weights,
+        )
+        return place.give(G.astype(floating_dtype(x, z, v)))
 
 
 def _validated(
-    X: ArrayLike,
-    Z: ArrayLike,
-    coef: ArrayLike,
-    metric: ArrayLike | None,
-    bandwidth: float,
-    exponent: float,
-    norm: float,
-) -> tuple[Array, Array, Array, Kernel, Root]:
-    kernel = Kernel(norm, exponent, bandwidth)
-    x = check_array2d("X", X)
-    z = check_array2d("Z", Z)
+    place: Placement, X: ArrayLike, Z: ArrayLike, coef: ArrayLike, metric: Any, kernel: Kernel
+) -> tuple[Array, Array, Array, Root]:
+    x = check_array2d("X", place.take(X))
+    z = check_array2d("Z", place.take(Z))
     check_same_features(x, z)
-    v = check_columns("coef", coef, "n_centres")
+    v = check_columns("coef", place.take(coef), "n_centres")
     check_same_rows("coef", v, "Z", z)
     root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
-    return x, z, np.asarray(v, floating_dtype(x, z, v)), kernel, root
+    return x, z, v.astype(floating_dtype(x, z, v), copy=False), root

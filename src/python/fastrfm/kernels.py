@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrfm import backend
 from fastrfm.metric import root_of_metric
+from fastrfm.placement import placed
 from fastrfm.validation import (
     check_array2d,
     check_columns,
@@ -69,6 +69,7 @@ def kernel_matrix(
     exponent: float = 1.0,
     norm: float = 2.0,
     out: NDArray[Any] | None = None,
+    device: str | None = None,
 ) -> NDArray[Any]:
     """Kernel matrix ``K[i, j] = exp(-(||A^T (x_i - z_j)||_norm / bandwidth)^exponent)``.
 
@@ -79,7 +80,8 @@ def kernel_matrix(
     Parameters
     ----------
     X : array-like of shape (n, d)
-        float32, float64, integers or bool (computed in float32).
+        float32, float64, integers or bool (computed in float32). NumPy's, or, as all arrays here,
+        CuPy's or PyTorch's, whose result is then of their kind, where they lie.
     Z : array-like of shape (m, d), optional
         None takes `X`; the result is then exactly symmetric, from half the evaluations.
     metric : None, array-like of shape (d,) or (d, d)
@@ -92,6 +94,9 @@ def kernel_matrix(
         p, in (0, 2]. For p other than 2, A is the symmetric root of M.
     out : ndarray of shape (n, m), optional
         C-contiguous, of the result's dtype; the result is written here.
+    device : {"cpu", "cuda"}, optional
+        Where to compute. None: where the arrays lie; those of the host are computed on the CPU, or
+        with "cuda" go to CuPy's current device, by parts where that has too little memory.
 
     Returns
     -------
@@ -103,7 +108,11 @@ def kernel_matrix(
     TypeError
         For arrays or parameters of another type.
     ValueError
-        For NaN, infinity, wrong shapes, or values out of range.
+        For NaN, infinity, wrong shapes, or values out of range; for arrays in several places.
+    RuntimeError
+        If CUDA is asked for and cannot be used: says what is missing.
+    MemoryError
+        If the device has too little memory.
 
     See Also
     --------
@@ -127,16 +136,18 @@ def kernel_matrix(
            [0.368, 1.   ]])
     """
     kernel = Kernel(norm, exponent, bandwidth)
-    x = check_array2d("X", X)
-    z = None if Z is None else check_array2d("Z", Z)
-    if z is not None:
-        check_same_features(x, z)
-    root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
-    if out is not None:
-        inputs = {"X": x} if z is None else {"X": x, "Z": z}
-        shape = (len(x), len(x) if z is None else len(z))
-        check_out(out, shape, floating_dtype(x, z), **inputs)
-    return backend.kernel_matrix(x, z, kernel, root, out=out)
+    with placed(device, X=X, Z=Z, out=out) as place:
+        x = check_array2d("X", place.take(X))
+        z = None if Z is None else check_array2d("Z", place.take(Z))
+        if z is not None:
+            check_same_features(x, z)
+        root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
+        result = place.take_out(out)
+        if result is not None:
+            inputs = {"X": x} if z is None else {"X": x, "Z": z}
+            shape = (len(x), len(x) if z is None else len(z))
+            check_out(result, shape, floating_dtype(x, z), **inputs)
+        return place.give(backend.kernel_matrix(x, z, kernel, root, out=result), out)
 
 
 def kernel_matmul(
@@ -149,6 +160,7 @@ def kernel_matmul(
     exponent: float = 1.0,
     norm: float = 2.0,
     out: NDArray[Any] | None = None,
+    device: str | None = None,
 ) -> NDArray[Any]:
     """Product ``K(X, Z) @ V`` without forming K; the predictor at `X` if `V` is its `dual_coef_`.
 
@@ -164,6 +176,8 @@ def kernel_matmul(
         As for :func:`kernel_matrix`.
     out : ndarray of shape (n, c), optional
         C-contiguous, of the result's dtype; the result is written here.
+    device : {"cpu", "cuda"}, optional
+        As for :func:`kernel_matrix`.
 
     Returns
     -------
@@ -191,13 +205,15 @@ def kernel_matmul(
            [0.736]])
     """
     kernel = Kernel(norm, exponent, bandwidth)
-    x = check_array2d("X", X)
-    z = x if Z is X else check_array2d("Z", Z)
-    check_same_features(x, z)
-    v = check_columns("V", V, "n_centres")
-    check_same_rows("V", v, "Z", z)
-    root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
-    dtype = floating_dtype(x, z, v)
-    if out is not None:
-        check_out(out, (len(x), v.shape[1]), dtype, X=x, Z=z, V=v)
-    return backend.kernel_matmul(x, z, np.asarray(v, dtype), kernel, root, out=out)
+    with placed(device, X=X, Z=Z, V=V, out=out) as place:
+        x = check_array2d("X", place.take(X))
+        z = x if Z is X else check_array2d("Z", place.take(Z))
+        check_same_features(x, z)
+        v = check_columns("V", place.take(V), "n_centres")
+        check_same_rows("V", v, "Z", z)
+        root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
+        dtype = floating_dtype(x, z, v)
+        result = place.take_out(out)
+        if result is not None:
+            check_out(result, (len(x), v.shape[1]), dtype, X=x, Z=z, V=v)
+        return place.give(backend.kernel_matmul(x, z, v, kernel, root, out=result), out)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrfm import backend
 from fastrfm.ridge import make_plan
 from fastrfm.ridge.cholesky import cholesky_bytes
 from fastrfm.ridge.leave_one_out import leave_one_out_bytes
@@ -81,7 +82,8 @@ def within_memory_limit(
     MemoryError
         If the fit would need more than the limit, whatever the solver.
     """
-    if settings.memory_limit is None:
+    # On a device it bounds each solve there; what the host holds is the encoded rows.
+    if settings.memory_limit is None or backend.device_memory() is not None:
         return settings
     rows = min(n, settings.agop_samples)
     held = beside + _held_bytes(n, d, c, dtype)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, get_lapack_funcs
 
+from fastrfm.arrays import to_host
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import check_finite
 
@@ -62,7 +63,7 @@ def root_of_metric(metric: Any, *, norm: float, n_features: int) -> Root:
     """
     if metric is None:
         return None
-    M = np.asarray(metric)
+    M = to_host(metric)
     if M.dtype.kind not in "fiub" or M.dtype.itemsize > 8:
         raise TypeError(
             "metric must be None, a vector of weights or a matrix of real numbers; "

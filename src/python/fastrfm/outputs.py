@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrfm.arrays import namespace, to_host, to_place_of
 from fastrfm.threads import one_blas_thread
 
 __all__ = [
@@ -66,19 +67,21 @@ def rotate_outputs(coef: Array, dtype: np.dtype[Any]) -> Array:
 
     Returns
     -------
-    ndarray of shape (m, r), float64
+    ndarray of shape (m, r), float64, where `coef` lies
         1 <= r <= c outputs, the largest first. The bits do not depend on the number of threads.
     """
-    size = np.abs(coef).max()
-    scaled = coef / np.float64(size if size > 0 else 1)  # squares neither overflow nor vanish
+    xp = namespace(coef)
+    size = float(xp.abs(coef).max())
+    # Squares neither overflow nor vanish.
+    scaled = coef.astype(np.float64) / (size if size > 0 else 1.0)
     with one_blas_thread():
         # Of R rather than of the Gram matrix, which knows S only to 1e-8 of the largest.
-        R = np.linalg.qr(scaled, mode="r")
+        R = to_host(xp.linalg.qr(scaled, mode="r"))
         _, S, V = np.linalg.svd(R, full_matrices=False)
         left = np.cumsum(S[::-1] ** 2)[::-1]  # [l]: what goes if output l and all after it go
         kept = max(1, int(np.count_nonzero(left > DROPPED[dtype] ** 2 * left[0])))
-        rotated: Array = scaled @ V[:kept].T
-    return rotated * np.float64(size)
+        rotated: Array = scaled @ to_place_of(scaled, V[:kept].T)
+    return rotated * size
 
 
 def check_output_samples(name: str, value: Any) -> int | None:

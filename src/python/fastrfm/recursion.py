@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrfm import backend
+from fastrfm.arrays import take_rows_of, to_host
 from fastrfm.bandwidth import MEDIAN_ROWS
+from fastrfm.cuda.place import on_device, rows_on_device
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
 from fastrfm.outputs import draw_seed
@@ -62,6 +64,7 @@ class RecursionResult:
     root : None or ndarray of shape (d,) or (d, k)
         The transform `A` of the best iteration; the metric in use is ``A A^T``.
     coef : ndarray of shape (n, c)
+        On the host, as all arrays here.
     alpha : float
         The ridge really used (a failed factorisation raises it).
     agop : ndarray of shape (d, d) or (d,)
@@ -125,6 +128,9 @@ def run_recursion(
     median_rows = draw_rows(len(X), MEDIAN_ROWS, rng)
     sample = _Sample(X[median_rows], None if sample_weight is None else sample_weight[median_rows])
     strata = _strata(Y, settings)
+    # A device that has a memory of its own keeps them there from pass to pass.
+    memory = backend.device_memory()
+    X, targets = rows_on_device(memory, X), on_device(memory, Y)
     history: list[dict[str, Any]] = []
     best: RecursionResult | None = None
     root: Root = None
@@ -137,7 +143,7 @@ def run_recursion(
         kernel = _kernel(settings, sample, root)
         is_last = iteration == settings.n_iter
         fit = best_ridge(
-            System(X, Y, kernel, root, sample_weight),
+            System(X, targets, kernel, root, sample_weight),
             alphas,
             settings,
             selection,
@@ -171,7 +177,7 @@ def run_recursion(
             best = RecursionResult(
                 kernel,
                 root,
-                fit.ridge.coef,
+                to_host(fit.ridge.coef),
                 float(fit.ridge.alpha),
                 agop,
                 iteration,
@@ -205,6 +211,7 @@ def refit(
 ) -> RecursionResult:
     """Fit the best iteration's kernel and metric again, to other (usually all) rows or tightly."""
     began = perf_counter()
+    X = rows_on_device(backend.device_memory(), X)
     start = result.coef if len(result.coef) == len(X) else None
     system = System(X, Y, result.kernel, result.root, sample_weight)
     ridge = solve(system, result.alpha, settings, start, settings.tol, watch)
@@ -219,7 +226,7 @@ def refit(
     watch.iteration(entry)
     return replace(
         result,
-        coef=ridge.coef,
+        coef=to_host(ridge.coef),
         alpha=float(ridge.alpha),
         agop=agop,
         history=[*result.history, entry],
@@ -305,7 +312,7 @@ def _agop(
     rows, row_weights = X, sample_weight
     if strata is not None:
         drawn = draw_stratified_rows(strata, settings.agop_samples, rng)
-        rows = X[drawn]
+        rows = take_rows_of(X, drawn)
         row_weights = None if sample_weight is None else sample_weight[drawn]
     return backend.gradient_sums(
         rows,

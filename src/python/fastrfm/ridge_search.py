@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.ridge import RidgeFit, fit_ridge
@@ -178,7 +179,8 @@ def solve(
         system.kernel,
         system.root,
         alpha=alpha,
-        solver=plan.solver,
+        # On a device what is free may be less by the time of the solve, which plans again.
+        solver=plan.solver if backend.device_memory() is None else settings.solver,
         tol=tol,
         memory_limit=settings.memory_limit,
         reserved=settings.reserved_bytes,

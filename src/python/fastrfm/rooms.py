@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from fastrfm.cuda.memory import Memory
     from fastrfm.kernels import Kernel
     from fastrfm.metric import Root
 
@@ -20,8 +21,13 @@ class Room(Protocol):
     """A device that runs the fused passes; shapes and formulas: src/cpp/<op>.hpp.
 
     X and Z are float32, float64, int8 or uint8, of any strides; a root is float64; V, coef and out
-    are of the working dtype. All but X and Z are C-contiguous.
+    are of the working dtype. All but X and Z are C-contiguous. They are NumPy's; where there is a
+    `memory`, each may instead lie in it.
     """
+
+    @property
+    def memory(self) -> Memory | None:
+        """Memory that arrays can be kept in between ops; None: the host's."""
 
     def kernel_matrix(
         self, X: Array, Z: Array | None, kernel: Kernel, root: Root, out: Array
@@ -69,6 +75,8 @@ class Cpu:
     ops : module
         `fastrfm._cpu`.
     """
+
+    memory = None
 
     def __init__(self, ops: Any) -> None:
         self._ops = ops

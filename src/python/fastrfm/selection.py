@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from fastrfm import backend
+from fastrfm.arrays import take_rows_of, to_host
 from fastrfm.kernels import Kernel
 from fastrfm.losses import Loss
 from fastrfm.metric import Root
@@ -192,7 +193,7 @@ class StandInLeaveOneOut(Judged):
     def judge(self, candidate: Candidate) -> Verdict:
         """Return the error of the stand-in's leave-one-out predictions."""
         fit = fit_ridge(
-            candidate.X[self.rows],
+            take_rows_of(candidate.X, self.rows),
             self.rows_targets,
             candidate.kernel,
             candidate.root,
@@ -214,7 +215,7 @@ class HeldOut(Judged):
         predictions = backend.kernel_matmul(
             self.X, candidate.X, candidate.ridge.coef, candidate.kernel, candidate.root
         )
-        return self.verdict(predictions)
+        return self.verdict(to_host(predictions))
 
 
 def hold_out(

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrfm import backend
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.ridge import Plan, make_plan
+from fastrfm.ridge.device_plan import make_device_plan
 
 __all__ = ["RecursionSettings", "plan_of"]
 
@@ -50,6 +52,17 @@ def plan_of(X: Array, Y: Array, settings: RecursionSettings) -> Plan:
     MemoryError
         If nothing that the settings allow fits the memory limit.
     """
+    memory = backend.device_memory()
+    if memory is not None:
+        return make_device_plan(
+            len(X),
+            X.shape[1],
+            Y.shape[1],
+            Y.dtype,
+            settings.solver,
+            settings.memory_limit,
+            memory,
+        )
     return make_plan(
         len(X),
         X.shape[1],

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastrfm.arrays import is_on_device, namespace, to_host
+
 __all__ = [
     "check_array2d",
     "check_columns",
@@ -38,7 +40,7 @@ def check_array2d(
     """Return `array` as a finite, non-empty 2-D array that the ops can read.
 
     float32, float64, int8 and uint8 pass without a copy, whatever their strides; bool is viewed
-    as uint8; float16 and other integers are converted to float32.
+    as uint8; float16 and other integers are converted to float32. A CuPy array stays one.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def check_array2d(
     ValueError
         If it is not 2-D, is empty, or holds NaN or infinity.
     """
-    a = np.asarray(array)
+    a = array if is_on_device(array) else np.asarray(array)
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         raise TypeError(
             f"{name} has dtype {a.dtype}; expected float32, float64, an integer type or bool"
@@ -90,6 +92,8 @@ def _readable(a: Array) -> Array:
         a = a.view(np.uint8)
     if a.dtype not in _NATIVE:
         a = a.astype(np.float64 if a.dtype.itemsize == 8 and a.dtype.kind == "f" else np.float32)
+    if is_on_device(a):
+        return a
     if not a.dtype.isnative:
         a = a.astype(a.dtype.newbyteorder("="))
     return a if a.flags.aligned else a.copy()
@@ -100,14 +104,15 @@ def check_finite(name: str, a: Array) -> None:
     if a.dtype.kind != "f":
         return
     # A finite sum has finite terms; only a sum that is not needs a look at each entry.
+    xp = namespace(a)
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(a.sum()):
+        if np.isfinite(float(a.sum())):
             return
-    bad = ~np.isfinite(a)
+    bad = ~xp.isfinite(a)
     if not bad.any():
         return
-    place = tuple(int(i) for i in np.argwhere(bad)[0])
-    value = a[place]
+    place = tuple(int(indices[0]) for indices in xp.nonzero(bad))
+    value = float(a[place])
     shown = "NaN" if np.isnan(value) else ("inf" if value > 0 else "-inf")
     at = f"row {place[0]}, column {place[1]}" if len(place) == 2 else f"entry {place[0]}"
     raise ValueError(f"{name} contains {shown} at {at}; impute or remove such entries")
@@ -146,7 +151,7 @@ def check_sample_weight(
     """
     if weights is None:
         return None
-    w = np.asarray(weights)
+    w = to_host(weights)
     if w.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {w.dtype}; expected a real number for each row")
     if w.shape != (len(X),):
@@ -218,20 +223,22 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: DTypeLike, **inputs: Arra
     ValueError
         If its shape is wrong, it is read-only or not C-contiguous, or shares memory with an input.
     """
-    if not isinstance(out, np.ndarray):
+    if not (isinstance(out, np.ndarray) or is_on_device(out)):
         raise TypeError(f"out must be a NumPy array; got {type(out).__name__}")
     if out.dtype != dtype:
         raise TypeError(f"out must have the result's dtype {np.dtype(dtype)}; got {out.dtype}")
     if out.shape != shape:
         raise ValueError(f"out must have the result's shape {shape}; got {out.shape}")
-    if not out.flags.writeable:
+    on_device = is_on_device(out)
+    if not (on_device or out.flags.writeable):
         raise ValueError("out is read-only; pass a writeable array")
     for name, array in inputs.items():
-        if np.may_share_memory(out, array):
+        if namespace(out).may_share_memory(out, array):
             raise ValueError(f"out shares memory with {name}, which is read while out is written")
-    if not (out.flags.c_contiguous and out.flags.aligned):
+    if not (out.flags.c_contiguous and (on_device or out.flags.aligned)):
         raise ValueError("out must be C-contiguous and aligned; pass np.empty(shape, dtype)")
-    return out
+    checked: Array = out
+    return checked
 
 
 def floating_dtype(*arrays: Array | None) -> np.dtype[Any]:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrfm.kernels import Kernel
 from fastrfm.metric import root_of_metric
+from fastrfm.placement import placed
 from fastrfm.ridge.fit import RidgeFit, fit_ridge
 from fastrfm.ridge.plan import Plan, check_solver, make_plan
 from fastrfm.validation import (
@@ -39,6 +40,7 @@ def solve_ridge(
     memory_limit: int | None = ...,
     sample_weight: ArrayLike | None = ...,
     return_info: Literal[False] = ...,
+    device: str | None = ...,
 ) -> NDArray[Any]: ...
 @overload
 def solve_ridge(
@@ -55,6 +57,7 @@ def solve_ridge(
     memory_limit: int | None = ...,
     sample_weight: ArrayLike | None = ...,
     return_info: Literal[True],
+    device: str | None = ...,
 ) -> tuple[NDArray[Any], dict[str, Any]]: ...
 def solve_ridge(
     X: ArrayLike,
@@ -70,6 +73,7 @@ def solve_ridge(
     memory_limit: int | None = None,
     sample_weight: ArrayLike | None = None,
     return_info: bool = False,
+    device: str | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], dict[str, Any]]:
     """Dual coefficients of kernel ridge regression: ``(K(X, X) + alpha I) coef = Y``.
 
@@ -106,6 +110,10 @@ def solve_ridge(
         weight zero out.
     return_info : bool
         Return also what was done.
+    device : {"cpu", "cuda"}, optional
+        As for :func:`kernel_matrix`. On a CUDA device "cholesky" is cuSOLVER's, in one triangle of
+        a full K and up to 46,340 rows; "auto" takes it up to 10,000 rows; `memory_limit` is of the
+        device's memory, and None all that is free there.
 
     Returns
     -------
@@ -122,7 +130,9 @@ def solve_ridge(
     ValueError
         For NaN, infinity, wrong shapes, or values out of range.
     MemoryError
-        If the solve needs more than `memory_limit`.
+        If the solve needs more than `memory_limit`, or than the device has.
+    RuntimeError
+        If CUDA is asked for and cannot be used: says what is missing.
     numpy.linalg.LinAlgError
         If no factorisation succeeds up to the largest alpha tried.
 
@@ -141,27 +151,29 @@ def solve_ridge(
     array([[0.14]])
     """
     kernel = Kernel(norm, exponent, bandwidth)
-    x = check_array2d("X", X)
-    y = check_columns("Y", Y, "n_samples")
-    check_same_rows("Y", y, "X", x)
-    root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
-    check_number("alpha", alpha, low=0, low_ok=True)
-    check_number("tol", tol, low=0, low_ok=False)
-    check_solver(solver)
-    check_memory_limit(memory_limit)
-    weights = check_sample_weight("sample_weight", sample_weight, "X", x, zero_ok=False)
-    dtype = floating_dtype(x, y)
-    if dtype == np.float64:
-        x = x.astype(dtype, copy=False)
-    fit = fit_ridge(
-        x,
-        y.astype(dtype, copy=False),
-        kernel,
-        root,
-        alpha=alpha,
-        solver=solver,
-        tol=tol,
-        memory_limit=memory_limit,
-        sample_weight=weights,
-    )
-    return (fit.coef, fit.info) if return_info else fit.coef
+    with placed(device, X=X, Y=Y) as place:
+        x = check_array2d("X", place.take(X))
+        y = check_columns("Y", place.take(Y), "n_samples")
+        check_same_rows("Y", y, "X", x)
+        root = root_of_metric(metric, norm=kernel.norm, n_features=x.shape[1])
+        check_number("alpha", alpha, low=0, low_ok=True)
+        check_number("tol", tol, low=0, low_ok=False)
+        check_solver(solver)
+        check_memory_limit(memory_limit)
+        weights = check_sample_weight("sample_weight", sample_weight, "X", x, zero_ok=False)
+        dtype = floating_dtype(x, y)
+        if dtype == np.float64:
+            x = x.astype(dtype, copy=False)
+        fit = fit_ridge(
+            x,
+            y.astype(dtype, copy=False),
+            kernel,
+            root,
+            alpha=alpha,
+            solver=solver,
+            tol=tol,
+            memory_limit=memory_limit,
+            sample_weight=weights,
+        )
+        coef: NDArray[Any] = place.give(fit.coef)
+        return (coef, fit.info) if return_info else coef

@@ -17,8 +17,10 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.linalg import get_lapack_funcs
 
 from fastrfm import backend
+from fastrfm.arrays import is_on_device
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.ridge.device_cholesky import DeviceFactor, try_factorise_on_device
 from fastrfm.ridge.packed import leading_columns, packed_block, packed_diagonals
 from fastrfm.ridge.weights import row_ridges, system_name
 from fastrfm.watch import SILENT, Watch
@@ -46,7 +48,7 @@ _MOST_LAPACK_BYTES = 16 << 20
 
 
 class Factor(ABC):
-    """A Cholesky factor L of ``K + alpha I``.
+    """A Cholesky factor L of ``K + alpha I``, on the host.
 
     Attributes
     ----------
@@ -145,7 +147,7 @@ def factorise(
     sample_weight: NDArray[np.float64] | None = None,
     on_failure: OnFailure = "raise_alpha",
     watch: Watch = SILENT,
-) -> tuple[Factor, float]:
+) -> tuple[Factor | DeviceFactor, float]:
     """Factorise ``K(X, X) + alpha I``; return the factor and the alpha that was used.
 
     With weights, ``K(X, X) + alpha W^-1``. Where that is not numerically positive definite, alpha
@@ -190,11 +192,13 @@ def factorise(
 
 def _try_factorise(
     X: Array, kernel: Kernel, root: Root, ridges: Array, watch: Watch
-) -> Factor | None:
+) -> Factor | DeviceFactor | None:
     """Return the factor of ``K + diag(ridges)``, or None if that is not positive definite.
 
     Numerically so, in the dtype of `ridges`.
     """
+    if is_on_device(X):
+        return try_factorise_on_device(X, kernel, root, ridges, watch)
     n = len(X)
     dtype = ridges.dtype
     watch.phase("kernel")

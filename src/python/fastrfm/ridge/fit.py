@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from fastrfm import backend
+from fastrfm.arrays import namespace, take_rows_of, to_host, to_place_of
+from fastrfm.cuda.place import on_device, rows_on_device
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.ridge.cholesky import Factor, OnFailure, factorise
+from fastrfm.ridge.device_cholesky import DeviceFactor
+from fastrfm.ridge.device_plan import make_device_plan
 from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
 from fastrfm.ridge.pcg import pcg
 from fastrfm.ridge.plan import Plan, make_plan
+from fastrfm.ridge.stored import stored_product
 from fastrfm.ridge.weights import bounded_weights, row_ridges
 from fastrfm.threads import one_blas_thread
 from fastrfm.watch import SILENT, Watch
@@ -43,6 +48,7 @@ class RidgeFit:
     Attributes
     ----------
     coef : ndarray of shape (n, c)
+        On the device, if that has a memory of its own.
     alpha : float
         The ridge really used.
     residual : float
@@ -62,7 +68,7 @@ class RidgeFit:
     solver: str
     bytes: int
     info: dict[str, Any]
-    _factor: Factor | None = field(repr=False)
+    _factor: Factor | DeviceFactor | None = field(repr=False)
     _sample_weight: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def leave_one_out(
@@ -85,6 +91,7 @@ class RidgeFit:
         Returns
         -------
         residuals : ndarray of shape (len(rows), c)
+            NumPy's.
 
         Raises
         ------
@@ -99,7 +106,8 @@ class RidgeFit:
         chosen = np.arange(len(self.coef)) if rows is None else rows
         weights = None if self._sample_weight is None else self._sample_weight[chosen]
         diagonal = inverse_diagonal(self._factor, chosen)
-        return leave_one_out(diagonal, self.coef[chosen], self.alpha, weights, unit_weight)
+        coef = to_host(take_rows_of(self.coef, chosen))
+        return leave_one_out(diagonal, coef, self.alpha, weights, unit_weight)
 
     def release(self) -> None:
         """Free the factorisation (n^2 / 2 words); the coefficients stay."""
@@ -125,20 +133,48 @@ def fit_ridge(
     """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
 
     `Y` is (n, c) in the working dtype; `start`, likewise, is where an iterative solver begins;
-    `reserved` bytes of the limit are not the solver's. With `sample_weight` W, positive, the system
-    is ``(K(X, X) + alpha W^-1) coef = Y``. Where a factorisation fails, alpha is raised with a
-    `RuntimeWarning`, or, with `on_failure` "error", LinAlgError raised at once.
+    `reserved` bytes of the limit are not the solver's. On a device with a memory of its own arrays
+    go there unless they are there, and a memory limit is that memory's. With `sample_weight` W,
+    positive, the system is ``(K(X, X) + alpha W^-1) coef = Y``. Where a factorisation fails, alpha
+    is raised with a `RuntimeWarning`, or, with `on_failure` "error", LinAlgError raised at once.
     Raises and warns as :func:`fastrfm.solve_ridge` says.
     """
     if on_failure not in get_args(OnFailure):
         raise ValueError(
             f"on_failure must be one of {', '.join(get_args(OnFailure))}; got {on_failure!r}"
         )
-    plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
-    if plan.solver == "cholesky":
-        fit = _by_cholesky(X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure, watch)
+    memory = backend.device_memory()
+    if memory is None:
+        plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
     else:
-        fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch)
+        X, Y, start = rows_on_device(memory, X), memory.to_device(Y), on_device(memory, start)
+        plan = make_device_plan(
+            len(X),
+            X.shape[1],
+            Y.shape[1],
+            Y.dtype,
+            solver,
+            memory_limit,
+            memory,
+            host_itemsize=0 if memory.holds(X) else X.dtype.itemsize,
+        )
+        if plan.solver == "cholesky":
+            X = memory.to_device(X)
+    try:
+        if plan.solver == "cholesky":
+            fit = _by_cholesky(
+                X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure, watch
+            )
+        else:
+            fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch)
+    except MemoryError as error:
+        if memory is None:
+            raise
+        raise MemoryError(
+            f"solving for {len(X):,} rows by {plan.solver} was planned with {plan.bytes:,} bytes "
+            f"on {memory.device}, but memory ran out ({str(error).rstrip('.')}). Free what else "
+            'lies there, use fewer rows, float32, or device="cpu"'
+        ) from error.with_traceback(None)
     rounding = min(_rounding_of_the_product(fit.coef, Y), LARGEST_ROUNDING)
     if not fit.residual <= max(tol, rounding):
         warnings.warn(
@@ -173,7 +209,7 @@ def _by_cholesky(
         on_failure=on_failure,
         watch=watch,
     )
-    ridges = row_ridges(len(X), alpha, sample_weight, Y.dtype)
+    ridges = to_place_of(Y, row_ridges(len(X), alpha, sample_weight, Y.dtype))
     coef = factor.solve(Y)
     residuals = _residuals(X, Y, coef, ridges, kernel, root)
     residual = _relative(residuals, Y)
@@ -211,7 +247,7 @@ def _by_pcg(
     sample_weight: NDArray[np.float64] | None,
     watch: Watch,
 ) -> RidgeFit:
-    dtype = Y.dtype
+    xp, dtype = namespace(Y), Y.dtype
     # CG wants a symmetric matrix near a multiple of I: with S = W^(1/2) and coef = S b it solves
     # (S K S + alpha I) b = S Y, whose residual is S times that of the system in coef. Without a
     # ridge the weights do not matter.
@@ -220,22 +256,22 @@ def _by_pcg(
         weights = bounded_weights(alpha, sample_weight)
     roots = None if weights is None else np.sqrt(weights)
     rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha, roots))
-    precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype, roots)
+    precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype, roots, xp=xp)
     if rank == len(X) and dtype == np.float64:
         tol = min(tol, TOL_OF_FULL_RANK)
     if plan.stored:
         watch.phase("kernel")
-    packed = backend.packed_kernel_matrix(X, kernel, root) if plan.stored else None
+    product = stored_product(X, kernel, root, like=Y) if plan.stored else None
     watch.phase("solve")
+    if roots is not None:
+        roots = to_place_of(Y, roots)
+        weights = to_place_of(Y, weights)
 
     def matmul(P: NDArray[np.float64]) -> NDArray[np.float64]:
-        V = _scaled(P, roots, np.empty(P.shape, dtype))
-        if packed is not None:
-            product = backend.packed_matmul(packed, V)
-        else:
-            product = backend.kernel_matmul(X, X, V, kernel, root)
+        V = _scaled(P, roots, xp.empty(P.shape, dtype))
+        KV = backend.kernel_matmul(X, X, V, kernel, root) if product is None else product(V)
         result = alpha * P
-        result += _scaled(product, roots, product)
+        result += _scaled(KV, roots, KV)
         return result
 
     targets = Y.astype(np.float64)
@@ -264,14 +300,15 @@ def _by_pcg(
         "rank": rank,
         "bytes": plan.bytes,
     }
-    coef = _scaled(solution.coef, roots, np.empty(Y.shape, dtype))
+    coef = _scaled(solution.coef, roots, xp.empty(Y.shape, dtype))
     return RidgeFit(coef, alpha, solution.residual, "pcg", plan.bytes, info, None)
 
 
 def _scaled(A: Array, roots: NDArray[np.float64] | None, out: Array) -> Array:
     """Write A, its rows times `roots`, to `out`; return that."""
     if roots is not None:
-        return np.multiply(A, roots[:, None], out=out, casting="same_kind")
+        scaled: Array = namespace(A).multiply(A, roots[:, None], out=out, casting="same_kind")
+        return scaled
     if out is not A:
         out[...] = A
     return out
@@ -280,7 +317,8 @@ def _scaled(A: Array, roots: NDArray[np.float64] | None, out: Array) -> Array:
 def _residuals(X: Array, Y: Array, coef: Array, ridges: Array, kernel: Kernel, root: Root) -> Array:
     residuals = backend.kernel_matmul(X, X, coef, kernel, root)
     residuals += ridges[:, None] * coef
-    return np.subtract(Y, residuals, out=residuals)
+    result: Array = namespace(Y).subtract(Y, residuals, out=residuals)
+    return result
 
 
 def _rounding_of_the_product(coef: Array, Y: Array) -> float:
@@ -291,12 +329,14 @@ def _rounding_of_the_product(coef: Array, Y: Array) -> float:
     for less.
     """
     eps = float(np.finfo(Y.dtype).eps)
-    row_sums = np.abs(coef).sum(axis=0, dtype=np.float64)
-    size = float(np.linalg.norm(Y))
-    return eps * float(np.sqrt(len(Y))) * float(np.linalg.norm(row_sums)) / size if size else 0.0
+    xp = namespace(Y)
+    row_sums = xp.abs(coef).sum(axis=0, dtype=np.float64)
+    size = float(xp.linalg.norm(Y))
+    return eps * float(np.sqrt(len(Y))) * float(xp.linalg.norm(row_sums)) / size if size else 0.0
 
 
 def _relative(residuals: Array, Y: Array) -> float:
-    size = float(np.linalg.norm(Y))
-    error = float(np.linalg.norm(residuals))
+    xp = namespace(Y)
+    size = float(xp.linalg.norm(Y))
+    error = float(xp.linalg.norm(residuals))
     return error / size if size > 0 else error

@@ -11,6 +11,7 @@ from scipy.linalg import get_lapack_funcs
 
 from fastrfm import backend
 from fastrfm.ridge.cholesky import Factor
+from fastrfm.ridge.device_cholesky import DeviceFactor
 from fastrfm.threads import one_blas_thread
 
 __all__ = ["inverse_diagonal", "leave_one_out", "leave_one_out_bytes"]
@@ -26,7 +27,7 @@ _ROWS = 128
 _PART_OF_SQUARE = 0.25
 
 
-def inverse_diagonal(factor: Factor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def inverse_diagonal(factor: Factor | DeviceFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the entries `rows` of the diagonal of ``(K + alpha I)^-1``: ``|L^-1 e_i|^2``.
 
     A column of the inverse factor begins at its row i, so that all of them take n^3 / 3 operations
@@ -36,6 +37,8 @@ def inverse_diagonal(factor: Factor, rows: NDArray[np.intp]) -> NDArray[np.float
     BLAS's own threads would wait for each other at every block. So the bits do not depend on their
     number.
     """
+    if isinstance(factor, DeviceFactor):
+        return factor.inverse_diagonal(rows)
     n = factor.n
     starts = [*range(0, factor.split, _ROWS), *range(factor.split, n, _ROWS)]
     blocks = list(zip(starts, [*starts[1:], n], strict=True))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
 
 from fastrfm import backend
+from fastrfm.arrays import is_on_device, namespace, take_rows_of, to_host, to_place_of
+from fastrfm.cuda import linear_algebra
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.threads import one_blas_thread
@@ -69,7 +71,9 @@ class NystromPreconditioner:
     dtype : dtype
         Working precision.
     row_roots : ndarray of shape (n,), optional
-        Roots of the sample weights.
+        Roots of the sample weights; NumPy's.
+    xp : module
+        Whose arrays `C` and the vectors are: NumPy, or CuPy.
     """
 
     def __init__(
@@ -81,19 +85,26 @@ class NystromPreconditioner:
         rank: int,
         dtype: np.dtype[Any],
         row_roots: NDArray[np.float64] | None = None,
+        *,
+        xp: Any = np,
     ) -> None:
         n = len(X)
         rng = np.random.default_rng(0)
         landmarks = _draw_landmarks(n, rank, row_roots, rng)
         self.rank = rank
-        self._C = np.empty((n, rank), dtype)
-        backend.kernel_matrix(X, X[landmarks], kernel, root, out=self._C)
-        W = self._C[landmarks].astype(np.float64)
+        self._C = xp.empty((n, rank), dtype)
+        backend.kernel_matrix(X, take_rows_of(X, landmarks), kernel, root, out=self._C)
+        # What is as large as the landmarks' kernel is dealt with by SciPy, but for each
+        # application.
+        W = to_host(take_rows_of(self._C, landmarks)).astype(np.float64)
         rows = np.sort(rng.choice(n, min(n, RESIDUAL_ROWS), replace=False))
         with one_blas_thread():
             L = jittered_cholesky(W)
             explained = solve_triangular(
-                L, self._C[rows].T.astype(np.float64), lower=True, overwrite_b=True
+                L,
+                to_host(take_rows_of(self._C, rows)).T.astype(np.float64),
+                lower=True,
+                overwrite_b=True,
             )
             explained_diagonal = np.einsum("ij,ij->j", explained, explained)
             del L, explained
@@ -105,21 +116,23 @@ class NystromPreconditioner:
                     float(np.mean(weights * (1.0 - explained_diagonal))),
                     JITTER * float(np.mean(weights)),
                 )
-                np.multiply(self._C, row_roots[:, None], out=self._C, casting="same_kind")
+                scale = to_place_of(self._C, row_roots)[:, None]
+                xp.multiply(self._C, scale, out=self._C, casting="same_kind")
             self.mu = alpha + left
             self._factor = self._factorise(W)
 
     def _factorise(self, W: NDArray[np.float64]) -> Any:
         """Factorise ``C^T C + mu W``, W overwritten; raise `mu` where it is lost in rounding."""
         W *= self.mu
+        W = to_place_of(self._C, W)
         while True:
             system = backend.landmark_gram(self._C)
-            largest = system.trace()
+            largest = float(system.trace())
             system += W
             try:
-                return cho_factor(system, lower=True, overwrite_a=True)
+                return _factor_in_place(system)
             except LinAlgError:
-                if not W.trace() < largest:  # no rounding
+                if not float(W.trace()) < largest:  # no rounding
                     raise
             W *= 10
             self.mu *= 10
@@ -128,11 +141,29 @@ class NystromPreconditioner:
         """Return ``P^-1 R`` for R of shape (n, c)."""
         projected = backend.landmark_transposed_matmul(self._C, R)
         with one_blas_thread():
-            projected = cho_solve(self._factor, projected, overwrite_b=True)
+            projected = _solve(self._factor, projected)
         result: NDArray[np.float64] = backend.landmark_matmul(self._C, projected)
-        np.subtract(R, result, out=result)
+        namespace(R).subtract(R, result, out=result)
         result /= self.mu
         return result
+
+
+def _factor_in_place(A: Array) -> Any:
+    """Return what `_solve` takes for a positive definite A, which is overwritten."""
+    if not is_on_device(A):
+        return cho_factor(A, lower=True, overwrite_a=True)
+    if not linear_algebra.cholesky_in_place(A):
+        raise LinAlgError("the matrix is not positive definite")
+    return A
+
+
+def _solve(factor: Any, B: Array) -> Array:
+    """Return ``A^-1 B``, B overwritten."""
+    if is_on_device(B):
+        solved: Array = linear_algebra.cholesky_solve(factor, B)
+    else:
+        solved = cho_solve(factor, B, overwrite_b=True)
+    return solved
 
 
 def jittered_cholesky(W: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -208,7 +239,7 @@ def choose_rank(
     if n <= SPECTRUM_ROWS:
         return most
     rows = np.sort(np.random.default_rng(0).choice(n, SPECTRUM_ROWS, replace=False))
-    K = backend.kernel_matrix(X[rows], None, kernel, root).astype(np.float64)
+    K = to_host(backend.kernel_matrix(take_rows_of(X, rows), None, kernel, root), np.float64)
     if row_roots is not None:
         K *= row_roots[rows, None] * row_roots[rows]
     try:

@@ -1,4 +1,7 @@
-"""Preconditioned conjugate gradients for ``(K + alpha I) coef = Y``, all outputs at once."""
+"""Preconditioned conjugate gradients for ``(K + alpha I) coef = Y``, all outputs at once.
+
+Vectors are NumPy's or CuPy's: all of one call of one namespace.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastrfm.arrays import is_on_device, namespace, to_host
 
 __all__ = ["Solution", "pcg"]
 
@@ -70,9 +75,10 @@ def pcg(
     row_weights : ndarray of shape (n,), optional
         Of the rows in the squared norms of residuals and of `Y`; None: 1.
     """
+    xp = namespace(Y)
     sizes = _norms(Y, row_weights)
-    scale = np.where(sizes > 0, sizes, 1.0)
-    coef = np.zeros_like(Y) if start is None else np.where(sizes > 0, start, 0.0)
+    scale = xp.where(sizes > 0, sizes, 1.0)
+    coef = xp.zeros_like(Y) if start is None else xp.where(sizes > 0, start, 0.0)
     R = Y - matmul(coef) if coef.any() else Y.copy()
     iterations = 0
     residual = float((_norms(R, row_weights) / scale).max())
@@ -102,35 +108,55 @@ def _run(
     on_residual: Callable[[float], None] | None,
 ) -> int:
     """CG on the outputs whose residual exceeds `tol`, updating `coef` in place; its length."""
-    active = np.flatnonzero(_norms(R, row_weights) > tol * scale)
+    xp = namespace(R)
+    # What is going on is decided on the host, of one small array an iteration.
+    bounds = to_host(tol * scale)
+    sizes_of = to_host(scale)
+    chosen = np.flatnonzero(to_host(_norms(R, row_weights)) > bounds)
+    active = xp.asarray(chosen)
     r = R[:, active]
     z = precondition(r)
     p = z.copy()
-    rz = np.einsum("ij,ij->j", r, z)
+    rz = _dots(r, z)
     for iteration in range(1, max_iterations + 1):
         q = matmul(p)
-        curvature = np.einsum("ij,ij->j", p, q)
+        curvature = _dots(p, q)
         # A direction without positive curvature is one of rounding: that output is done.
         usable = (curvature > 0) & (rz > 0)
-        step = np.where(usable, rz / np.where(usable, curvature, 1.0), 0.0)
+        step = xp.where(usable, rz / xp.where(usable, curvature, 1.0), 0.0)
         coef[:, active] += step * p
         r -= step * q
-        sizes = _norms(r, row_weights)
+        sizes, was_usable = to_host(xp.stack([_norms(r, row_weights), usable.astype(np.float64)]))
         if on_residual is not None:
-            on_residual(float((sizes / scale[active]).max()))
-        going = usable & (sizes > tol * scale[active])
+            on_residual(float((sizes / sizes_of[chosen]).max()))
+        going = (was_usable > 0) & (sizes > bounds[chosen])
         if not going.any():
             return iteration
         if not going.all():
-            active, r, p, rz = active[going], r[:, going], p[:, going], rz[going]
+            left = xp.asarray(np.flatnonzero(going))
+            chosen, active = chosen[going], active[left]
+            r, p, rz = r[:, left], p[:, left], rz[left]
         z = precondition(r)
-        rz, last = np.einsum("ij,ij->j", r, z), rz
+        rz, last = _dots(r, z), rz
         p = z + (rz / last) * p
     return max_iterations
 
 
+def _dots(A: Vectors, B: Vectors) -> Vectors:
+    """Return the inner product of each column of A with that of B."""
+    if is_on_device(A):  # CuPy's einsum would make a batch of 1 x 1 products of it
+        dots: Vectors = (A * B).sum(axis=0)
+        return dots
+    return np.asarray(np.einsum("ij,ij->j", A, B))
+
+
 def _norms(R: Vectors, row_weights: Vectors | None) -> Vectors:
     """Return the norm of each column."""
+    xp = namespace(R)
     if row_weights is None:
-        return np.asarray(np.linalg.norm(R, axis=0))
+        norms: Vectors = xp.linalg.norm(R, axis=0)
+        return norms
+    if is_on_device(R):
+        weighted: Vectors = xp.sqrt((R * R * row_weights[:, None]).sum(axis=0))
+        return weighted
     return np.asarray(np.sqrt(np.einsum("ij,ij,i->j", R, R, row_weights)))
