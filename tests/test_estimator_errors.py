@@ -73,14 +73,6 @@ def test_parameters(parameters: dict[str, Any], message: str) -> None:
     assert not hasattr(model, "n_features_in_")
 
 
-@pytest.mark.parametrize("name", ["device"])
-def test_parameters_of_later_versions_are_absent(name: str) -> None:
-    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
-        RFMRegressor(**{name: None})
-    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
-        RFMRegressor().fit(X, Y, **{name: None})
-
-
 def test_callbacks_must_be_callable() -> None:
     with pytest.raises(TypeError, match="callbacks must be an iterable of callables; got 'print'"):
         RFMRegressor(callbacks=["print"]).fit(X, Y)

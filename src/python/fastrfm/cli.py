@@ -120,6 +120,13 @@ def build_app() -> "typer.Typer":
             float | None,
             typer.Option(min=0.1, help="Seconds for each of the two fits.", metavar="SECONDS"),
         ] = None,
+        device: Annotated[
+            str,
+            typer.Option(
+                help="auto, cpu or cuda. auto: CUDA where it can be used and pays.",
+                metavar="DEVICE",
+            ),
+        ] = "auto",
         force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     ) -> None:
         """Fit a model to a table and save it.
@@ -135,6 +142,8 @@ def build_app() -> "typer.Typer":
 
         if task not in TASKS:
             raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}")
+        if device not in ("auto", "cpu", "cuda"):
+            raise typer.BadParameter("--device is one of auto, cpu, cuda")
         options = FitOptions(
             data,
             target,
@@ -146,6 +155,7 @@ def build_app() -> "typer.Typer":
             weights,
             seed,
             time_limit,
+            device,
             force,
         )
         with in_a_sentence("fit"):
@@ -164,6 +174,7 @@ def build_app() -> "typer.Typer":
         proba: Annotated[
             bool, typer.Option("--proba", help="Also a column for each class's probability.")
         ] = False,
+        device: Annotated[str, typer.Option(help="cpu or cuda.", metavar="DEVICE")] = "cpu",
         force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     ) -> None:
         """Predict the rows of a table with a saved model.
@@ -174,8 +185,10 @@ def build_app() -> "typer.Typer":
 
         from fastrfm.commands.predict import PredictOptions, run_predict
 
+        if device not in ("cpu", "cuda"):
+            raise typer.BadParameter("--device is one of cpu, cuda")
         with in_a_sentence("predict"):
-            run_predict(PredictOptions(model, data, output, proba, force), Console())
+            run_predict(PredictOptions(model, data, output, proba, device, force), Console())
 
     @app.command()
     def demo(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fastrfm import backend
 from fastrfm.persistence.atomic import check_replaceable
 from fastrfm.table_files import DataError
 
-__all__ = ["check_output", "say", "sentences"]
+__all__ = ["check_cuda", "check_output", "say", "sentences"]
 
 
 def check_output(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
@@ -41,6 +42,19 @@ def check_output(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
             raise DataError(f"{path} is what is read; name another file to write")
     if path.exists() and not force:
         raise DataError(f"{path} is there already; --force replaces it")
+
+
+def check_cuda() -> None:
+    """Refuse, before any work, a device that cannot be used.
+
+    Raises
+    ------
+    DataError
+    """
+    try:
+        backend.cuda_room()
+    except (RuntimeError, ImportError) as error:
+        raise DataError(f"--device cuda: {error}") from error
 
 
 def say(console: Console, text: str) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from sklearn.utils import check_random_state
 
-from fastrfm.commands.common import check_output, say, sentences
+from fastrfm.commands.common import check_cuda, check_output, say, sentences
 from fastrfm.commands.scores import classification_scores, regression_scores
 from fastrfm.commands.task import Task, make_task
 from fastrfm.estimators import RFMClassifier, RFMRegressor
@@ -53,6 +53,7 @@ class FitOptions:
     seed : int
     time_limit : float or None
         Seconds for each of the two fits.
+    device : {"auto", "cpu", "cuda"}
     force : bool
         Replace files that are there.
     """
@@ -67,6 +68,7 @@ class FitOptions:
     weights: str | None = None
     seed: int = 0
     time_limit: float | None = None
+    device: str = "auto"
     force: bool = False
 
 
@@ -92,6 +94,8 @@ def run_fit(options: FitOptions, console: Console) -> None:
     OSError
         If a file cannot be written.
     """
+    if options.device == "cuda":
+        check_cuda()
     for path in filter(None, (options.model, options.report)):
         check_output(path, force=options.force, inputs=(options.data,))
     if options.report is not None and options.report.resolve() == options.model.resolve():
@@ -158,6 +162,7 @@ def _fitted(task: Task, rows: NDArray[np.intp], options: FitOptions, console: Co
     model = estimator(
         random_state=options.seed,
         time_limit=options.time_limit,
+        device=options.device,
         verbose=int(sys.stderr.isatty()),
     )
     weight = None if task.weight is None else task.weight[rows]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fastrfm.commands.common import check_output, say, sentences
+from fastrfm.commands.common import check_cuda, check_output, say, sentences
 from fastrfm.estimators import RFMClassifier, RFMRegressor
 from fastrfm.persistence import load
 from fastrfm.table_files import DataError, check_suffix, is_number, read_table, write_table
@@ -36,6 +36,7 @@ class PredictOptions:
         What to write, .csv or .parquet.
     proba : bool
         Whether to write the probabilities of the classes too.
+    device : {"cpu", "cuda"}
     force : bool
         Replace a file that is there.
     """
@@ -44,6 +45,7 @@ class PredictOptions:
     data: Path
     output: Path
     proba: bool = False
+    device: str = "cpu"
     force: bool = False
 
 
@@ -63,6 +65,8 @@ def run_predict(options: PredictOptions, console: Console) -> None:
 
     check_suffix(options.output)
     check_output(options.output, force=options.force, inputs=(options.model, options.data))
+    if options.device == "cuda":
+        check_cuda()
     model = load(options.model)
     is_classifier = isinstance(model, RFMClassifier)
     if options.proba and not is_classifier:
@@ -82,6 +86,7 @@ def run_predict(options: PredictOptions, console: Console) -> None:
                 f"{name!r} holds text such as {strange!r}, but the model knows it as true or false"
             )
     with sentences(console):
+        model.to_device(options.device)
         y = model.predict(X)
         columns: dict[str, Any] = (
             {"prediction": y}

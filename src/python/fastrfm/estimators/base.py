@@ -23,7 +23,9 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from fastrfm.bandwidth import BandwidthRule
 from fastrfm.ensemble import fit_ensemble
+from fastrfm.estimators.device import device_of, fit_place, host_data
 from fastrfm.estimators.fitted import OF_HEAVIEST, fitted_member, importances
+from fastrfm.estimators.placed import Movable
 from fastrfm.estimators.progress import FitWatch
 from fastrfm.estimators.weights import class_weights_of, combined_weights, without_weightless
 from fastrfm.kernels import Kernel
@@ -49,7 +51,7 @@ PREDICT_ROWS = 16_384
 _AUTO = StrOptions({"auto"})
 
 
-class BaseRFM(ABC, BaseEstimator):
+class BaseRFM(Movable, ABC, BaseEstimator):
     """Recursive Feature Machines without their targets.
 
     Subclasses say how `y` becomes the columns of a kernel ridge regression
@@ -74,6 +76,7 @@ class BaseRFM(ABC, BaseEstimator):
         "early_stopping": ["boolean"],
         "agop_samples": [Interval(Integral, 1, None, closed="left")],
         "agop_output_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "device": [StrOptions({"auto", "cpu", "cuda"})],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
@@ -101,6 +104,7 @@ class BaseRFM(ABC, BaseEstimator):
         early_stopping: bool = True,
         agop_samples: int = 20_000,
         agop_output_samples: int | None = None,
+        device: str = "auto",
         memory_limit: int | None = None,
         time_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -124,6 +128,7 @@ class BaseRFM(ABC, BaseEstimator):
         self.early_stopping = early_stopping
         self.agop_samples = agop_samples
         self.agop_output_samples = agop_output_samples
+        self.device = device
         self.memory_limit = memory_limit
         self.time_limit = time_limit
         self.random_state = random_state
@@ -157,6 +162,9 @@ class BaseRFM(ABC, BaseEstimator):
             Rows that choose, instead of leave-one-out. The coefficients are those of all rows of
             `X`, and of these alone.
 
+            All of them may be CuPy's arrays or PyTorch's tensors. Columns are encoded on the host,
+            so they are copied there once, and the encoded rows to the device of the fit.
+
         Returns
         -------
         self : object
@@ -169,6 +177,8 @@ class BaseRFM(ABC, BaseEstimator):
             For bad data or parameters.
         MemoryError
             If the fit would need more than `memory_limit`; nothing large has been allocated then.
+        RuntimeError
+            If `device` is "cuda" and CUDA cannot be used: says what is missing.
         """
         with self._all_or_nothing():
             return self._fit(X, y, sample_weight, X_val, y_val)
@@ -181,6 +191,9 @@ class BaseRFM(ABC, BaseEstimator):
         X_val: Any,
         y_val: ArrayLike | None,
     ) -> Self:
+        data_device = device_of(X)
+        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        X_val, y_val = host_data(X_val), host_data(y_val)
         kinds_ = self._kinds()
         watch = FitWatch(self.verbose, self._checked_callbacks(), self.time_limit)
         rng = check_random_state(self.random_state)
@@ -222,10 +235,11 @@ class BaseRFM(ABC, BaseEstimator):
             rows, held_out = hold_out(len(Y), self.validation_fraction, labels, rng)
             validation = Validation(problem.of_rows(held_out), rows)
 
-        with watch.running():
+        members = [Member(kind.columns, self._settings(kind, weight)) for kind in kinds_]
+        with fit_place(self.device, problem, members, data_device) as number, watch.running():
             ensemble = fit_ensemble(
                 problem,
-                [Member(kind.columns, self._settings(kind, weight)) for kind in kinds_],
+                members,
                 self._loss(),
                 validation=validation,
                 shrinkage_rows=self._shrinkage_rows,
@@ -235,6 +249,7 @@ class BaseRFM(ABC, BaseEstimator):
             self._calibrate(problem, ensemble, rng, watch)
             watch.end()
         self._store(problem, ensemble, encoders)
+        self._go_to(number)
         return self
 
     def _kinds(self) -> tuple[Kind, ...]:
@@ -376,6 +391,7 @@ class BaseRFM(ABC, BaseEstimator):
     def _raw_predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Weighted sum of the members' ``K(X, X_fit_) @ dual_coef_``, (n_samples, c), by chunks."""
         check_is_fitted(self)
+        X = host_data(X)
         n = _num_samples(X)
         f = np.zeros((n, self.dual_coef_.shape[1]))
         # Also of a table without rows the columns are checked, and scikit-learn's message is given.
@@ -385,8 +401,9 @@ class BaseRFM(ABC, BaseEstimator):
                 columns: encoder.transform(chunk, estimator=self)
                 for columns, encoder in self._encoders.items()
             }
-            for member, weight in zip(self.members_, self.member_weights_, strict=True):
-                f[rows] += weight * member.decide(encoded[member.columns_])
+            with self._deciding() as members:
+                for member, weight in zip(members, self.member_weights_, strict=True):
+                    f[rows] += weight * member.decide(encoded[member.columns_])
         return f
 
     @contextmanager

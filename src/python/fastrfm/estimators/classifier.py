@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastrfm.calibration import Calibration
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.progress import FitWatch
 from fastrfm.losses import ClassificationError, Loss, SquaredError
 from fastrfm.out_of_fold import predict_out_of_fold
@@ -99,9 +100,14 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
     class_weight : dict or "balanced", default=None
         Weights of the classes; "balanced" gives each class the same sum. They multiply
         `sample_weight`, and the priors are the weighted ones.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute. "cuda" is CuPy's current device; an error says what it lacks. "auto" takes
+        it where it can be used and has the memory, for data that lie there and for fits of 1e11
+        operations or more (some thousand rows).
     memory_limit : int, default=None
         Bytes that a fit may allocate beside the arrays it is given. "auto" and "pcg" keep to it
-        by not storing the kernel matrix; a fit that needs more is refused before it starts.
+        by not storing the kernel matrix; a fit that needs more is refused before it starts. On a
+        CUDA device it bounds what each solve takes there.
     time_limit : float, default=None
         Seconds after which `fit` should be done. It stops before the step that would exceed them,
         as far as it can tell from the steps before, and keeps the best; one fit is made in any
@@ -148,6 +154,9 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         bandwidth, rank (columns of `A`), seconds (of the phases solve, select, agop).
     agop_ : ndarray of shape (d, d) or (d,)
         AGOP of the heaviest member, in encoded features, summed over outputs.
+    device_ : {"cpu", "cuda"}
+        Where it predicts: where it was fitted, "cpu" once it has been loaded, or what `to_device`
+        has said.
     feature_importances_ : ndarray of shape (n_features,)
         Each feature's part of the trace of the members' AGOPs, weighted, encoded columns added up;
         sums to 1 (all zero for a constant predictor).
@@ -205,6 +214,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         agop_samples: int = 20_000,
         agop_output_samples: int | None = None,
         class_weight: dict[Any, float] | str | None = None,
+        device: str = "auto",
         memory_limit: int | None = None,
         time_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -229,6 +239,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
             early_stopping=early_stopping,
             agop_samples=agop_samples,
             agop_output_samples=agop_output_samples,
+            device=device,
             memory_limit=memory_limit,
             time_limit=time_limit,
             random_state=random_state,
@@ -252,10 +263,11 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels, as in `classes_`.
+            Labels, as in `classes_`. As all predictions, CuPy's for CuPy's `X`, tensors for a
+            tensor.
         """
         best = np.argmax(self._class_scores(X), axis=1)
-        labels: NDArray[Any] = self.classes_[best]
+        labels: NDArray[Any] = as_given(X, self.classes_[best])
         return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -276,7 +288,8 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
             Columns in the order of `classes_`.
         """
         scores = self._class_scores(X)
-        return self._calibration.probabilities(scores)
+        probabilities: NDArray[np.float64] = as_given(X, self._calibration.probabilities(scores))
+        return probabilities
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return least-squares scores, whose largest is the predicted class.
@@ -292,7 +305,26 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
             second. Otherwise one column for each class; a row sums to 1.
         """
         scores = self._class_scores(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        if len(self.classes_) == 2:
+            scores = scores[:, 1] - scores[:, 0]
+        decisions: NDArray[np.float64] = as_given(X, scores)
+        return decisions
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy, as :meth:`sklearn.base.ClassifierMixin.score`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     def _class_scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.device import as_given, host_data
 from fastrfm.losses import Loss, SquaredError
 from fastrfm.sklearn_compat import check_targets
 
@@ -83,9 +84,14 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         Estimate the AGOP, without bias, from this many random mixtures of the outputs for each
         tile of rows instead of from all outputs; see :func:`agop`. For many outputs: 1 or 2 cost
         little more than a single output. None is exact. Not with `center_gradients`.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute. "cuda" is CuPy's current device; an error says what it lacks. "auto" takes
+        it where it can be used and has the memory, for data that lie there and for fits of 1e11
+        operations or more (some thousand rows).
     memory_limit : int, default=None
         Bytes that a fit may allocate beside the arrays it is given. "auto" and "pcg" keep to it
-        by not storing the kernel matrix; a fit that needs more is refused before it starts.
+        by not storing the kernel matrix; a fit that needs more is refused before it starts. On a
+        CUDA device it bounds what each solve takes there.
     time_limit : float, default=None
         Seconds after which `fit` should be done. It stops before the step that would exceed them,
         as far as it can tell from the steps before, and keeps the best; one fit is made in any
@@ -131,6 +137,9 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         select, agop).
     agop_ : ndarray of shape (d, d) or (d,)
         AGOP of the heaviest member, in encoded features, summed over outputs.
+    device_ : {"cpu", "cuda"}
+        Where it predicts: where it was fitted, "cpu" once it has been loaded, or what `to_device`
+        has said.
     feature_importances_ : ndarray of shape (n_features,)
         Each feature's part of the trace of the members' AGOPs, weighted, encoded columns added up;
         sums to 1 (all zero for a constant predictor).
@@ -172,11 +181,29 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of the training targets, and of their shape.
+            In the units of the training targets, and of their shape. CuPy's for CuPy's `X`, a
+            tensor for a tensor.
         """
         f = self._raw_predict(X)
         y: NDArray[np.float64] = self._target_scaler.inverse_transform(f)
-        return y[:, 0] if self._target_ndim == 1 else y
+        predictions: NDArray[np.float64] = as_given(X, y[:, 0] if self._target_ndim == 1 else y)
+        return predictions
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination, as :meth:`sklearn.base.RegressorMixin.score`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
         y_array: NDArray[Any] = check_targets(self, y, multi_output=True, y_numeric=True)

@@ -51,6 +51,8 @@ _CLASSES: dict[str, type[Model]] = {
 }
 # Parameters that live in the process only.
 _NOT_KEPT = ("callbacks",)
+# Attributes that do: a loaded estimator is on the CPU.
+_OF_PROCESS = ("device_", "_placed")
 
 _OF_ALL = ("n_features_in_", "feature_names_in_", "members_", "member_weights_", "_encoders")
 _DERIVED = (*OF_HEAVIEST, "feature_importances_", "encoded_feature_names_")
@@ -118,7 +120,7 @@ def model_state(
         )
     check_is_fitted(model)
     parameters = model.get_params(deep=False)
-    kept = (*parameters, *_OF_ALL, *_DERIVED, *_OF_TARGETS[name], _ROUTING)
+    kept = (*parameters, *_OF_ALL, *_DERIVED, *_OF_TARGETS[name], _ROUTING, *_OF_PROCESS)
     check_attributes(model, kept, f"this {name}")
 
     store = ArrayStore()
@@ -203,6 +205,7 @@ def model_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Model:
         raise record.wrong("members", "at least one, for each encoder", "not")
     model.member_weights_ = record.array("member_weights", shape=(len(model.members_),), low=0.0)
     model._summarise()
+    model._go_to(None)
     return model
 
 
