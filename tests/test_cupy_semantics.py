@@ -366,3 +366,16 @@ def test_devices_streams_and_pools(cupy: ModuleType) -> None:
     view = np.frombuffer(pinned, np.float64, 3)
     view[:] = 1
     assert pinned.ptr == view.ctypes.data
+
+
+def test_events_measure_the_time_between_them(cupy: ModuleType) -> None:
+    start, end, untimed = cupy.cuda.Event(), cupy.cuda.Event(), cupy.cuda.Event(disable_timing=True)
+    start.record()
+    a = cupy.zeros(1 << 20)
+    end.record()
+    untimed.record()
+    end.synchronize()
+    assert 0 <= cupy.cuda.get_elapsed_time(start, end) < 1e5
+    assert a.size == 1 << 20
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="InvalidResourceHandle"):
+        cupy.cuda.get_elapsed_time(start, untimed)

@@ -52,7 +52,7 @@ _CONTENTS: dict[str, dict[str, Any]] = {
         "PinnedMemoryPool": memory.PinnedMemoryPool,
         "alloc_pinned_memory": memory.alloc_pinned_memory,
         **{name: getattr(streams, name) for name in (
-            "Event", "ExternalStream", "Stream", "get_current_stream",
+            "Event", "ExternalStream", "Stream", "get_current_stream", "get_elapsed_time",
         )},
     },
     "cupy.cuda.device": {

@@ -21,6 +21,8 @@ _ERRORS = {
     INVALID_DEVICE: "cudaErrorInvalidDevice: invalid device ordinal",
     ILLEGAL_ADDRESS: "cudaErrorIllegalAddress: an illegal memory access was encountered",
 }
+INVALID_HANDLE = 400  # of an event that takes no time
+_ERRORS[INVALID_HANDLE] = "cudaErrorInvalidResourceHandle: invalid resource handle"
 
 
 class CUDARuntimeError(RuntimeError):

@@ -10,12 +10,13 @@ So both a buffer that is written again too early and a result that is read too e
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .machine import machine
+from .machine import INVALID_HANDLE, CUDARuntimeError, machine
 
 LEGACY = 1  # CUDA's other name of the null stream
 
@@ -91,6 +92,8 @@ class Event:
     ) -> None:
         self._stream: int | None = None
         self._number = 0
+        self._timed = not disable_timing
+        self._seconds = 0.0
 
     def _copies_before(self) -> int:
         queue = _queues.get(self._stream or 0, []) if self._stream is not None else []
@@ -105,6 +108,7 @@ class Event:
         """Take the place that a stream (by default the current one) has come to."""
         self._stream = machine.current_stream if stream is None else stream.ptr
         self._number = machine.new_number()
+        self._seconds = time.perf_counter()
 
     def synchronize(self) -> None:
         """Wait on the host until the stream has come so far."""
@@ -114,6 +118,14 @@ class Event:
     def _on_device(self) -> None:
         if self._stream is not None:
             before_work(self._stream)
+
+
+def get_elapsed_time(start_event: Event, end_event: Event) -> float:
+    """Return the milliseconds from one recorded event to another."""
+    for event in (start_event, end_event):
+        if not event._timed or event._stream is None:
+            raise CUDARuntimeError(INVALID_HANDLE)
+    return 1e3 * (end_event._seconds - start_event._seconds)
 
 
 class BaseStream:
