@@ -52,7 +52,7 @@ def digits(options):
         X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
         X, y = X[:MNIST_ROWS], y[:MNIST_ROWS].astype(int)
     side = int(np.sqrt(X.shape[1]))
-    return X.reshape(-1, side, side).astype(np.float32) / X.max(), y
+    return (X / X.max()).reshape(-1, side, side).astype(np.float32), y
 
 
 def learn_metric(X, Y, *, updates, bandwidth=10.0, alpha=1e-3):

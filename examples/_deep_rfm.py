@@ -1,6 +1,7 @@
 """Layers of Recursive Feature Machines and random features, for the scripts that look at them."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import fastrfm
 
@@ -38,7 +39,9 @@ def deep_rfm(X, y, *others, depth, learn=True, slope=0.0, dropout=0.0, seed=0):
                 seen = (seen * kept / (1 - dropout)).astype(np.float32)
             coef = fastrfm.solve_ridge(seen, signs, alpha=ALPHA, bandwidth=BANDWIDTH)
             agop = fastrfm.agop(seen, seen, coef, bandwidth=BANDWIDTH)
-            w, V = np.linalg.eigh(agop / agop.max())
+            # Threads gain nothing at this size, and wait for each other for seconds on busy cores.
+            with threadpool_limits(1, "blas"):
+                w, V = np.linalg.eigh(agop / agop.max())
             weights = V * np.sqrt(np.clip(w, 0, None)) @ V.T @ weights
         linear = [Z @ weights.astype(np.float32) for Z in rows]
         features.append([np.where(Z > 0, Z, np.float32(slope) * Z) for Z in linear])
