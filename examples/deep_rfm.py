@@ -71,7 +71,7 @@ for ax, name, title in ((axes[0], "nc1", "NC1"), (axes[1], "nc2", "NC2")):
 axes[0].set_yscale("log")
 axes[1].set_ylim(0)
 axes[0].legend(fontsize=8)
-order = np.argsort(y, kind="stable")[:: max(len(y) // 300, 1)]
+order = np.argsort(y, kind="stable")[:: max(len(y) // 100, 1)]
 for ax, layer in ((axes[2], 0), (axes[3], depth)):
     rows = layers[layer][order]
     rows = rows - layers[layer].mean(axis=0)
