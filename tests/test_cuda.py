@@ -198,6 +198,7 @@ def mixed(coef: Array, samples: int, seed: int, tile: int) -> Array:
     return np.asarray(coef @ (signs / np.sqrt(samples)))
 
 
+@pytest.mark.slow
 def test_mixtures_of_more_tiles_than_are_kept(cuda: Backend) -> None:
     """16 MiB of mixed coefficients are 16 tiles here, and there are 18."""
     n, m, c, samples, seed = 2300, 4200, 61, 60, 5

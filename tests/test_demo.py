@@ -39,6 +39,7 @@ def shown(options: DemoOptions) -> str:
     return output.getvalue()
 
 
+@pytest.mark.slow
 def test_the_demonstration(tmp_path: Path) -> None:
     text = shown(DemoOptions(tmp_path / "figures", folds=2, repeats=1))
     for name in ("digits", "breast cancer", "diabetes", "wine"):

@@ -41,6 +41,9 @@ def learn(seed: int) -> tuple[list[float], Array]:
     return errors, metric
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def runs() -> list[tuple[list[float], Array]]:
     """Return three runs of the experiment."""
