@@ -24,6 +24,7 @@ the far end, and so friction should not matter: without noise its load is even. 
 dropout of what the kernel machines see.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/data_separation.png"
 import itertools
 
 import matplotlib.pyplot as plt

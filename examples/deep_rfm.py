@@ -15,6 +15,7 @@ NC1 is the spread within the classes over that between them, NC2 the distance of
 Gram matrix from a simplex's: see :func:`fastrfm.separation.data_separation`.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/deep_rfm.png"
 import matplotlib.pyplot as plt
 import numpy as np
 from _claims import claim, digits, parse_arguments, save, show_table

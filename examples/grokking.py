@@ -18,6 +18,7 @@ Here the patch is three spots, each black or white, and the class is whether the
 in number: each spot alone, or each pair, says nothing. The pictures around it are digits.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/grokking.png"
 import matplotlib.pyplot as plt
 import numpy as np
 from _claims import claim, digits, learn_metric, parse_arguments, save, show_table

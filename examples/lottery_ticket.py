@@ -15,6 +15,7 @@ Here images of digits lie in the middle of twice as high and wide a field of noi
 digits: three of four pixels say nothing, and those do harm.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/lottery_ticket.png"
 import matplotlib.pyplot as plt
 import numpy as np
 from _claims import claim, digits, parse_arguments, save, show_table

@@ -15,6 +15,7 @@ Here the three inputs are three random directions, so that none of them can be r
 diagonal. The kernel sees no difference: rotated inputs give the same errors.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/low_rank.png"
 import matplotlib.pyplot as plt
 import numpy as np
 from _claims import claim, learn_metric, parse_arguments, save, show_table

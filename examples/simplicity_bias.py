@@ -14,6 +14,7 @@ Here the simple half is a 0 or a 1. The other is, with ``--quick``, an even or a
 to 9; else two classes of photographs: cars or trucks of CIFAR-10, or those of a file.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/simplicity_bias.png"
 import matplotlib.pyplot as plt
 import numpy as np
 from _claims import claim, learn_metric, load_images, parse_arguments, save, show_table

@@ -14,6 +14,7 @@ Here a small square in the upper left corner of images of digits is the brighter
 digit. Test images come as they were, with that square, and with the square of another digit.
 """
 
+# sphinx_gallery_thumbnail_path = "phenomena/spurious_features.png"
 import matplotlib.pyplot as plt
 import numpy as np
 from _claims import claim, digits, learn_metric, parse_arguments, save, show_table
