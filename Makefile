@@ -237,7 +237,7 @@ TEST_WHEEL := build/test-wheel
 test-wheel: $(WHEEL_STAMP)
 	rm -rf $(TEST_WHEEL) && $(BIN)/python -m venv $(TEST_WHEEL)/venv
 	$(TEST_WHEEL)/venv/bin/python -m pip --disable-pip-version-check install --quiet "$(WHEEL)[test]"
-	$(call RUN_TESTS,$(TEST_WHEEL)) -m "not emulated and not slow" $(ARGS) $(CURDIR)/tests
+	$(call RUN_TESTS,$(TEST_WHEEL)) -m "not emulated and not slow and not claims" $(ARGS) $(CURDIR)/tests
 
 # What the estimators use of scikit-learn, pandas and polars changes most between versions; and an old
 # scikit-learn has an old libgomp (test_fork.py).
@@ -249,7 +249,7 @@ test-oldest: $(WHEEL_STAMP)
 	$(BIN)/python .ci/oldest_versions test > $(TEST_OLDEST)/constraints.txt
 	$(TEST_OLDEST)/venv/bin/python -m pip --disable-pip-version-check install --quiet \
 	    --constraint $(TEST_OLDEST)/constraints.txt "$(WHEEL)[test]"
-	$(call RUN_TESTS,$(TEST_OLDEST)) -m "not slow" $(ARGS) $(OLDEST_TESTS:%=$(CURDIR)/tests/%)
+	$(call RUN_TESTS,$(TEST_OLDEST)) -m "not slow and not claims" $(ARGS) $(OLDEST_TESTS:%=$(CURDIR)/tests/%)
 
 sdist: $(VENV)/.extra-dev
 	@rm -f dist/fastrfm-*.tar.gz

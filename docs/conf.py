@@ -109,6 +109,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",  # others are shown, not run
+    "ignore_pattern": r"(^|/)_",  # what scripts share
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
