@@ -33,7 +33,7 @@ BUILD_REQUIRES := "scikit-build-core>=0.11" "pybind11>=3.0" "cmake>=3.24" ninja 
 # the other targets then keep it.
 PACKAGE := $(VENV)/$(if $(wildcard $(VENV)/.editable),.editable,.package)
 
-.PHONY: help demo test slow bench docs dev lint types format symbols emulator sanitize cuda aarch64 clean
+.PHONY: help demo test slow examples bench docs dev lint types format symbols emulator sanitize cuda aarch64 clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,7 @@ help:
 	@echo "make demo      build, install and run the demonstration on real data"
 	@echo "make test      build, install and run the test suite"
 	@echo "make slow      the slow tests"
+	@echo "make examples  the claims of the scripts in examples/, and the tests that need PyTorch"
 	@echo "make bench     build, install the rivals and measure against them (ARGS=--quick: half a minute)"
 	@echo "make docs      the documentation, in docs/_build/html; a warning is an error"
 	@echo "make dev       editable installation with the developers' tools; again after a C++ edit"
@@ -67,6 +68,11 @@ test: $(PACKAGE) $(VENV)/.extra-test emulator
 
 slow: $(PACKAGE) $(VENV)/.extra-test emulator
 	$(BIN)/pytest -m slow $(ARGS)
+
+# The extra names one version of PyTorch: `pip install torch` alone takes gigabytes of CUDA.
+examples: $(PACKAGE) $(VENV)/.extra-test $(VENV)/.extra-claims
+	$(BIN)/pytest $(ARGS) tests/test_neural.py tests/test_neural_without_torch.py
+	$(BIN)/pytest -m claims $(ARGS)
 
 bench: $(PACKAGE) $(VENV)/.extra-bench
 	$(BIN)/fastrfm bench $(ARGS)
