@@ -6,8 +6,8 @@ A metric of patches reads images better
 makes a better machine of images than the AGOP over whole images: it errs less on digits and, with
 ``--data``, on faces that smile or do not.
 
-**The paper's figure**: Beaglehole, Radhakrishnan, Pandit and Belkin, Mechanism of feature learning in
-convolutional neural networks (arXiv 2309.00570): convolutional Recursive Feature Machines, whose
+**The paper's figure**: Beaglehole, Radhakrishnan, Pandit and Belkin, Mechanism of feature learning
+in convolutional neural networks (arXiv 2309.00570): convolutional Recursive Feature Machines, whose
 kernel sums over patches, are more accurate on images than fully connected ones, and their AGOP
 over patches finds edges, as filters do. Accuracies are of larger images and machines there; what is
 asserted here is the order.
@@ -38,8 +38,9 @@ side = images.shape[1]
 # %%
 # The same splits for both
 # ------------------------
-# Patches have 4 pixels a side in images of 8, and 7 pixels every 3 in larger ones. They are compared
-# with those one step away too. ``n_iter=0`` learns no metric: what the sum over patches does alone.
+# Patches have 4 pixels a side in images of 8, and 7 pixels every 3 in larger ones. They are
+# compared with those one step away too. ``n_iter=0`` learns no metric: what the sum over patches
+# does alone.
 
 SPLITS = 5 if options.quick else 10
 N_TRAIN, N_TEST = min(500 if options.quick else 1000, 2 * len(images) // 3), 1000
