@@ -21,6 +21,10 @@ SCRIPTS = {
     "grokking": (),
     "deep_rfm": (),
     "data_separation": ("torch",),
+    "neural_feature_ansatz": ("torch",),
+    "same_features": ("torch",),
+    "patches": (),
+    "steering_probe": (),
 }
 # The longest, data_separation.py, takes one minute of two idle cores, and two of busy ones.
 SECONDS = 300
