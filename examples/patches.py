@@ -17,7 +17,7 @@ updates of the metric, of which leave-one-out keeps one. Images of more than 32 
 halved first.
 """
 
-# sphinx_gallery_thumbnail_path = "phenomena/patches.png"
+# sphinx_gallery_thumbnail_path = "networks/patches.png"
 import time
 
 import matplotlib.pyplot as plt

@@ -17,7 +17,7 @@ it goes. ``--data`` takes those of your own model: an .npz file with X (layers, 
 and y. Time is taken against a loop of xRFM's RFM over the layers, where it is installed.
 """
 
-# sphinx_gallery_thumbnail_path = "phenomena/steering_probe.png"
+# sphinx_gallery_thumbnail_path = "networks/steering_probe.png"
 import time
 
 import matplotlib.pyplot as plt

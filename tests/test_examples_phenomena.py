@@ -25,6 +25,7 @@ SCRIPTS = {
     "same_features": ("torch",),
     "patches": (),
     "steering_probe": (),
+    "less_compute": ("torch",),
 }
 # The longest, data_separation.py, takes one minute of two idle cores, and two of busy ones.
 SECONDS = 300

@@ -41,26 +41,35 @@ POWER_ITERATIONS = 10
 
 
 @dataclass(frozen=True)
-class ConceptProbe:
-    """A Recursive Feature Machine of one layer's activations.
+class Machine:
+    """The last predictor of a recursion, in the coordinates that its metric leaves."""
 
-    Attributes
+    mean: Array  # (d,), of the activations
+    maps: tuple[Array, ...]  # the roots of the metrics, one after the other
+    centres: Array
+    coef: Array
+    bandwidth: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class ConceptProbe:
+    """A Recursive Feature Machine of one layer's activations, as :func:`fit_probes` makes it.
+
+    Parameters
     ----------
     directions : ndarray of shape (k, d)
         Eigenvectors of the average gradient outer product with the largest eigenvalues first, of
         length 1. Each points to where the targets are larger: its scores correlate with them.
     eigenvalues : ndarray of shape (k,)
         As parts of the trace.
+    machine : Machine
+        What `predict` evaluates.
     """
 
     directions: Array
     eigenvalues: Array
-    _mean: Array = field(repr=False)
-    _maps: tuple[Array, ...] = field(repr=False)
-    _centres: Array = field(repr=False)
-    _coef: Array = field(repr=False)
-    _bandwidth: float = field(repr=False)
-    _offset: float = field(repr=False)
+    machine: Machine = field(repr=False)
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict the targets of activations.
@@ -75,10 +84,11 @@ class ConceptProbe:
         f : ndarray of shape (m,)
         """
         rows = self._own(X)
-        for B in self._maps:
+        machine = self.machine
+        for B in machine.maps:
             rows = rows @ B.T
-        f = kernel_matmul(rows, self._centres, self._coef, bandwidth=self._bandwidth)
-        return np.asarray(f[:, 0] + self._offset)
+        f = kernel_matmul(rows, machine.centres, machine.coef, bandwidth=machine.bandwidth)
+        return np.asarray(f[:, 0] + machine.offset)
 
     def project(self, X: ArrayLike) -> Array:
         """Return the scores of activations along the directions, (m, k).
@@ -97,11 +107,10 @@ class ConceptProbe:
 
     def _own(self, X: ArrayLike) -> Array:
         rows = check_array2d("X", X)
-        if rows.shape[1] != len(self._mean):
-            raise ValueError(
-                f"X must have the {len(self._mean)} features of the layer; got {rows.shape[1]}"
-            )
-        return np.asarray(rows - self._mean)
+        d = len(self.machine.mean)
+        if rows.shape[1] != d:
+            raise ValueError(f"X must have the {d} features of the layer; got {rows.shape[1]}")
+        return np.asarray(rows - self.machine.mean)
 
 
 def fit_probes(
@@ -162,8 +171,8 @@ def fit_probes(
     >>> from fastrfm.probes import fit_probes
     >>> activations = np.random.default_rng(0).normal(size=(200, 30))
     >>> [probe] = fit_probes([activations], activations[:, 0] + activations[:, 1] > 0)
-    >>> np.abs(probe.directions[0]).argsort()[-2:].tolist()
-    [1, 0]
+    >>> sorted(np.abs(probe.directions[0]).argsort()[-2:].tolist())
+    [0, 1]
     """
     targets = np.asarray(y)
     if targets.dtype.kind not in "fiub" or targets.ndim != 1:
@@ -228,12 +237,7 @@ def _fit_probe(
     return ConceptProbe(
         directions=directions * signs,
         eigenvalues=eigenvalues,
-        _mean=mean,
-        _maps=tuple(maps),
-        _centres=rows,
-        _coef=coef,
-        _bandwidth=length,
-        _offset=offset,
+        machine=Machine(mean, tuple(maps), rows, coef, length, offset),
     )
 
 

@@ -148,7 +148,7 @@ def nfm(layer: nn.Module | torch.Tensor) -> torch.Tensor:
 
 
 def linear_layers(model: nn.Module) -> list[str]:
-    """Names of the linear maps of a model, in the order of its modules.
+    """Return the names of the linear maps of a model, in the order of its modules.
 
     Parameters
     ----------
