@@ -17,7 +17,7 @@ from fastrfm.bench.machine import available_cores, describe_machine
 START = time.perf_counter()
 CONSOLE = Console(width=100, highlight=False)
 # Of saved figures: sharp enough on a page, and below 60 kB as PNG (140 kB in all colours).
-DPI, COLOURS = 100, 96
+DPI, COLOURS = 100, 64
 # Of MNIST's 70,000: a factorisation's time grows with their cube.
 MNIST_ROWS = 10_000
 
