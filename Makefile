@@ -41,7 +41,7 @@ help:
 	@echo "make demo      build, install and run the demonstration on real data"
 	@echo "make test      build, install and run the test suite"
 	@echo "make slow      the slow tests"
-	@echo "make examples  the papers' claims, by the examples' quick modes; installs PyTorch for the CPU"
+	@echo "make examples  the claims of the scripts in examples/, and the tests that need PyTorch"
 	@echo "make bench     build, install the rivals and measure against them (ARGS=--quick: half a minute)"
 	@echo "make docs      the documentation, in docs/_build/html; a warning is an error"
 	@echo "make dev       editable installation with the developers' tools; again after a C++ edit"
@@ -69,8 +69,9 @@ test: $(PACKAGE) $(VENV)/.extra-test emulator
 slow: $(PACKAGE) $(VENV)/.extra-test emulator
 	$(BIN)/pytest -m slow $(ARGS)
 
-# The quick modes of the examples that check a paper's claim; some of them need PyTorch.
+# The extra names one version of PyTorch: `pip install torch` alone takes gigabytes of CUDA.
 examples: $(PACKAGE) $(VENV)/.extra-test $(VENV)/.extra-claims
+	$(BIN)/pytest $(ARGS) tests/test_neural.py tests/test_neural_without_torch.py
 	$(BIN)/pytest -m claims $(ARGS)
 
 bench: $(PACKAGE) $(VENV)/.extra-bench

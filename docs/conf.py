@@ -1,5 +1,6 @@
 """How Sphinx makes these pages: `make docs`."""
 
+import importlib.util
 import inspect
 import os
 import re
@@ -39,6 +40,9 @@ autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 # The template of classes lists the members.
 numpydoc_show_class_members = False
+# fastrfm.neural, the one module that imports PyTorch, has its page without it too.
+if importlib.util.find_spec("torch") is None:
+    autodoc_mock_imports = ["torch"]
 # The modules with a page.
 PAGES = re.findall(r"^   (fastrfm\S*)$", (HERE / "api.rst").read_text(), re.MULTILINE)
 
@@ -83,9 +87,10 @@ if os.environ.get("FASTRFM_DOCS_INTERSPHINX"):
         "numpy": ("https://numpy.org/doc/stable", None),
         "python": ("https://docs.python.org/3", None),
         "sklearn": ("https://scikit-learn.org/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
     }
 else:
-    nitpick_ignore_regex = [("py:.*", r"(numpy|sklearn)\..*")]
+    nitpick_ignore_regex = [("py:.*", r"(numpy|sklearn|torch)\..*")]
 nitpicky = True
 
 html_theme = "pydata_sphinx_theme"

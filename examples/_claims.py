@@ -22,13 +22,18 @@ DPI, COLOURS = 100, 64
 MNIST_ROWS = 10_000
 
 
-def parse_arguments(description, *, data=None):
-    """Return the options quick, data and output; `data` says what a local file is taken for."""
+def parse_arguments(description, *, data=None, **others):
+    """Return the options quick, data and output; `data` says what a local file is taken for.
+
+    Further options take a text: by name, what each is for.
+    """
     parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less than two minutes on two cores")
     parser.add_argument("--output", type=Path, default=Path("fastrfm-claims"), help="for figures")
     if data is not None:
         parser.add_argument("--data", type=Path, help=data)
+    for name, purpose in others.items():
+        parser.add_argument(f"--{name}", help=purpose)
     return parser.parse_args()
 
 

@@ -21,6 +21,11 @@ SCRIPTS = {
     "grokking": (),
     "deep_rfm": (),
     "data_separation": ("torch",),
+    "neural_feature_ansatz": ("torch",),
+    "same_features": ("torch",),
+    "patches": (),
+    "steering_probe": (),
+    "less_compute": ("torch",),
 }
 # The longest, data_separation.py, takes one to two minutes of two idle cores, and many times that
 # where others use them.
