@@ -235,6 +235,7 @@ def test_the_same_bits_again(cuda: Backend, dtype: type, kernel: dict[str, float
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_the_order_of_threads_does_not_matter() -> None:
     """Every op's results, hashed, for threads by index, from the last, and shuffled."""

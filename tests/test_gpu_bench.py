@@ -75,6 +75,7 @@ RESULT = {
 # ---- the rehearsal
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_a_rehearsal_fills_every_field(rehearsal: Path) -> None:
     content = content_of(rehearsal)
@@ -105,6 +106,7 @@ def test_a_rehearsal_fills_every_field(rehearsal: Path) -> None:
     assert "junitxml" not in tests["command"]
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_the_page_is_made_again_from_the_file(
     rehearsal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -119,12 +121,14 @@ def test_the_page_is_made_again_from_the_file(
     assert f"bench/gpu.py: there is no {tmp_path / 'gpu.json'}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_a_rehearsal_counts_memory(rehearsal: Path) -> None:
     entry = content_of(rehearsal)["entries"]["ops/kernel_matrix p=2 n=40 d=64 X=Z"]
     assert entry["results"][OURS]["peak_bytes"] >= 4 * 40 * 40
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_the_page_shows_all(rehearsal: Path) -> None:
     page = (rehearsal / "gpu_rehearsal.md").read_text()
@@ -136,6 +140,7 @@ def test_the_page_shows_all(rehearsal: Path) -> None:
     assert str(ROOT) not in page.replace(str(rehearsal), "")
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_sanitizer_commands_are_in_the_results(rehearsal: Path) -> None:
     entries = content_of(rehearsal)["entries"]
@@ -146,6 +151,7 @@ def test_sanitizer_commands_are_in_the_results(rehearsal: Path) -> None:
         assert sys.executable not in command
 
 
+@pytest.mark.slow
 @pytest.mark.emulated
 def test_resume_keeps_what_is_there(
     rehearsal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -101,7 +101,7 @@ def test_exactly_symmetric_with_unit_diagonal(
         np.testing.assert_array_equal(np.diagonal(K), 1)
 
 
-@pytest.mark.parametrize("d", [2, 11, 300])
+@pytest.mark.parametrize("d", [2, 11, pytest.param(300, marks=pytest.mark.slow)])
 def test_wide_matrix_metric(backend: Backend, dtype: type, d: int) -> None:
     for norm in (2.0, 1.0):
         X, Z, options = sample("matrix", {"norm": norm, "exponent": 1.0}, dtype, 20, 31, d)
