@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from backends import emulator
 from device import StandIn
 from fastrfm import backend
 from test_cli_fit_predict import TABLE, fails, run
@@ -23,7 +22,6 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.emulated
 def test_fit_and_predict_there(stand_in_cupy: StandIn) -> None:
-    assert emulator() is not None
     run("fit", "data.csv", *QUICK, "--device", "cpu", "--model", "cpu.frfm")
     stand_in_cupy.reset_copies()
     run("fit", "data.csv", *QUICK, "--device", "cuda", "--model", "cuda.frfm")

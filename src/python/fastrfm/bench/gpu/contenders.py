@@ -7,6 +7,7 @@ or do not load, are named with the reason.
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -92,7 +93,7 @@ class Ours:
         self._device.release()
 
 
-class _OnTorch:
+class _OnTorch(ABC):
     """What all that run on PyTorch have in common.
 
     Attributes
@@ -127,8 +128,9 @@ class _OnTorch:
 
         return call
 
+    @abstractmethod
     def _operation(self, problem: Problem, X: Any, Z: Any, V: Any) -> Call:
-        raise NotImplementedError
+        """Return what computes the problem on these tensors."""
 
     def to_host(self, result: Any, rows: NDArray[np.intp] | None = None) -> Array:
         """Return a result, or some of its rows."""
