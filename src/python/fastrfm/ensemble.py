@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,21 +117,21 @@ def fit_ensemble(
         # Whatever the search finds is to be fitted to all rows at least once.
         watch.reserve(work_of_member(problem, of_all[0], replace(of_all[0].settings, n_iter=0)))
     found: list[RecursionResult] = []
-    for member, work in zip(members, works, strict=True):
+    for i, (member, work) in enumerate(zip(members, works, strict=True)):
         if found and not watch.affords(work):
             break
         watch.begin(work)
-        found.append(
-            run_recursion(
-                searched.tables[member.columns],
-                searched.Y,
-                replace(member.settings, solver="cholesky") if searches else member.settings,
-                selection=judges[member.columns],
-                rng=rng,
-                sample_weight=searched.sample_weight,
-                watch=watch,
-            )
+        search = partial(
+            run_recursion,
+            searched.tables[member.columns],
+            searched.Y,
+            replace(member.settings, solver="cholesky") if searches else member.settings,
+            selection=judges[member.columns],
+            rng=rng,
+            sample_weight=searched.sample_weight,
+            watch=watch,
         )
+        found.append(watch.keeper.recursion(f"search of member {i}", rng, search))
     watch.reserve(None)
     judge = judges[members[0].columns]
     # Members that are fitted already cost nothing more.
@@ -148,7 +149,7 @@ def fit_ensemble(
     results, tables = [], []
     for i in kept:
         result, table = _finish(
-            problem, searched, of_all[i], found[i], rng, watch, by_search=by_search
+            problem, searched, of_all[i], found[i], rng, watch, i, by_search=by_search
         )
         results.append(result)
         tables.append(table)
@@ -257,10 +258,14 @@ def _finish(
     found: RecursionResult,
     rng: np.random.RandomState,
     watch: Watch,
+    number: int,
     *,
     by_search: bool,
 ) -> tuple[RecursionResult, Array]:
-    """Fit what was found to all rows, as far as time allows; return the rows that were fitted."""
+    """Fit what was found to all rows, as far as time allows; return the rows that were fitted.
+
+    `number` is the member's, for the keeper.
+    """
     settings = member.settings
     table, of_search = problem.tables[member.columns], searched.tables[member.columns]
     again = found.loose or (settings.solver == "pcg" and found.history[-1]["solver"] != "pcg")
@@ -271,7 +276,8 @@ def _finish(
     result = found
     if by_search and watch.affords(work):
         watch.begin(work)
-        full = run_recursion(
+        fit = partial(
+            run_recursion,
             table,
             problem.Y,
             run,
@@ -280,6 +286,7 @@ def _finish(
             sample_weight=problem.sample_weight,
             watch=watch,
         )
+        full = watch.keeper.recursion(f"fit of member {number}", rng, fit)
         # One that was ended on the way has another metric than the search judged.
         if full.best_iter == found.best_iter:
             result = replace(full, history=found.history + full.history, verdict=found.verdict)
@@ -297,7 +304,8 @@ def _finish(
             )
         return result, table if result is not found else of_search
     watch.begin(one)
-    result = refit(
+    again_to_tol = partial(
+        refit,
         table,
         problem.Y,
         result,
@@ -306,7 +314,7 @@ def _finish(
         sample_weight=problem.sample_weight,
         watch=watch,
     )
-    return result, table
+    return watch.keeper.recursion(f"refit of member {number}", rng, again_to_tol), table
 
 
 def work_of_member(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,7 +72,8 @@ def predict_out_of_fold(
                 return None
             member = ensemble.members[i]
             watch.begin(work_of_member(rest, member, setting))
-            without = run_recursion(
+            refitted = partial(
+                run_recursion,
                 rest.tables[member.columns],
                 rest.Y,
                 setting,
@@ -80,6 +83,7 @@ def predict_out_of_fold(
                 watch=quiet,
                 only_predicts=True,
             )
+            without = watch.keeper.recursion(f"fold {fold} of member {i}", rng, refitted)
             if len(without.history) <= setting.n_iter and not watch.may_continue():
                 return None
             predictions[left_out] += weight * backend.kernel_matmul(

@@ -42,7 +42,15 @@ from fastrfm.selection import Selection, Verdict
 from fastrfm.settings import RecursionSettings
 from fastrfm.watch import SILENT, Watch, Work
 
-__all__ = ["RecursionResult", "RecursionSettings", "rank_of", "refit", "run_recursion", "work_of"]
+__all__ = [
+    "RecursionResult",
+    "RecursionSettings",
+    "RecursionState",
+    "rank_of",
+    "refit",
+    "run_recursion",
+    "work_of",
+]
 
 Array = NDArray[np.floating[Any]]
 
@@ -91,6 +99,31 @@ class RecursionResult:
     verdict: Verdict
 
 
+@dataclass(frozen=True)
+class RecursionState:
+    """All that a recursion knows before an iteration, but for the state of its random numbers.
+
+    Attributes
+    ----------
+    iteration : int
+    root : None or ndarray of shape (d,) or (d, k)
+    start : ndarray of shape (n, c) or None
+        Where an iterative solver begins.
+    alphas : tuple of float
+        The ridges to try.
+    history : list of dict
+    best : RecursionResult or None
+        Its history is `history`.
+    """
+
+    iteration: int
+    root: Root
+    start: Array | None
+    alphas: tuple[float, ...]
+    history: list[dict[str, Any]]
+    best: RecursionResult | None
+
+
 def run_recursion(
     X: Array,
     Y: Array,
@@ -131,15 +164,18 @@ def run_recursion(
     # A device that has a memory of its own keeps them there from pass to pass.
     memory = backend.device_memory()
     X, targets = rows_on_device(memory, X), on_device(memory, Y)
-    history: list[dict[str, Any]] = []
-    best: RecursionResult | None = None
-    root: Root = None
-    last_coef: Array | None = None
-    alphas = settings.alphas
+    state = watch.keeper.resumed_iteration(rng)
+    if state is None:
+        state = RecursionState(0, None, None, settings.alphas, [], None)
+    root, last_coef, alphas = state.root, on_device(memory, state.start), state.alphas
+    history, best = state.history, state.best
 
-    for iteration in range(settings.n_iter + 1):
+    for iteration in range(state.iteration, settings.n_iter + 1):
         if iteration and not watch.may_continue():
             break
+        watch.keeper.iteration(
+            RecursionState(iteration, root, last_coef, alphas, history, best), rng
+        )
         kernel = _kernel(settings, sample, root)
         is_last = iteration == settings.n_iter
         fit = best_ridge(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastrfm.keeper import Keeper
+
 __all__ = ["SILENT", "Quiet", "Watch", "Work"]
 
 
@@ -33,7 +35,14 @@ class Watch:
 
     The engine and the solvers know no more than this; `fastrfm.estimators.progress` has the one
     that draws a bar, calls the user's callbacks and keeps to a time limit.
+
+    Attributes
+    ----------
+    keeper : Keeper
+        What keeps the state on the way.
     """
+
+    keeper: Keeper = Keeper()
 
     def expect(self, works: Sequence[Work]) -> None:
         """Hear of recursions that will come."""
@@ -76,6 +85,7 @@ class Quiet(Watch):
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self.keeper = watch.keeper
         self.begin = watch.begin  # type: ignore[method-assign]
         self.phase = watch.phase  # type: ignore[method-assign]
         self.residual = watch.residual  # type: ignore[method-assign]

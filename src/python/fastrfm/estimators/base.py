@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -22,7 +23,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from fastrfm.bandwidth import BandwidthRule
+from fastrfm.checkpoints import identity_of
 from fastrfm.ensemble import fit_ensemble
+from fastrfm.estimators.checkpointed import Checkpointing
 from fastrfm.estimators.device import device_of, fit_place, host_data
 from fastrfm.estimators.fitted import OF_HEAVIEST, fitted_member, importances
 from fastrfm.estimators.placed import Movable
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 # Rows encoded and transformed at a time. Enough that the transform of the centres,
 # repeated for each chunk, is a small part: it costs d / 16384 of the kernel evaluations.
 PREDICT_ROWS = 16_384
+# A checkpoint of 1,000,000 rows with one output is 40 MB, written in a tenth of a second or two.
+CHECKPOINT_MINUTES = 5.0
 
 _AUTO = StrOptions({"auto"})
 
@@ -143,6 +148,11 @@ class BaseRFM(Movable, ABC, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_minutes: float | None = CHECKPOINT_MINUTES,
+        checkpoint_steps: int | None = None,
+        resume_from: str | PathLike[str] | None = None,
     ) -> Self:
         """Learn the metrics, choose what is "auto", and fit the kernel ridge regressions.
 
@@ -165,6 +175,21 @@ class BaseRFM(Movable, ABC, BaseEstimator):
             All of them may be CuPy's arrays or PyTorch's tensors. Columns are encoded on the host,
             so they are copied there once, and the encoded rows to the device of the fit.
 
+        checkpoint : str or path-like, optional
+            A file to keep the state of the fit in. It is replaced as a whole, first at once, then
+            at the intervals that follow, and at the end.
+        checkpoint_minutes : float or None, default=5
+            Minutes between two checkpoints. They are taken between iterations of the recursion and
+            between steps of conjugate gradients; a factorisation is not interrupted.
+        checkpoint_steps : int, optional
+            Steps of conjugate gradients between two checkpoints, if that comes earlier.
+        resume_from : str or path-like, optional
+            A checkpoint of a fit of an estimator with the same parameters to the same data, which
+            goes on from there and comes to the same, bit for bit but for the seconds in `history_`
+            (on the same machine and without `time_limit`). It is also where further checkpoints go,
+            unless `checkpoint` says otherwise. One of a fit that has ended gives its result without
+            fitting anew.
+
         Returns
         -------
         self : object
@@ -179,9 +204,12 @@ class BaseRFM(Movable, ABC, BaseEstimator):
             If the fit would need more than `memory_limit`; nothing large has been allocated then.
         RuntimeError
             If `device` is "cuda" and CUDA cannot be used: says what is missing.
+        FileNotFoundError, fastrfm.checkpoints.CheckpointError
+            If `resume_from` is not there, is damaged, or is of another fit: says in what.
         """
+        state = Checkpointing(checkpoint, checkpoint_minutes, checkpoint_steps, resume_from)
         with self._all_or_nothing():
-            return self._fit(X, y, sample_weight, X_val, y_val)
+            return self._fit(X, y, sample_weight, X_val, y_val, state)
 
     def _fit(
         self,
@@ -190,13 +218,14 @@ class BaseRFM(Movable, ABC, BaseEstimator):
         sample_weight: ArrayLike | None,
         X_val: Any,
         y_val: ArrayLike | None,
+        state: Checkpointing,
     ) -> Self:
         data_device = device_of(X)
         X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
         X_val, y_val = host_data(X_val), host_data(y_val)
         kinds_ = self._kinds()
-        watch = FitWatch(self.verbose, self._checked_callbacks(), self.time_limit)
-        rng = check_random_state(self.random_state)
+        keeper, rng = state.keeper(check_random_state(self.random_state))
+        watch = FitWatch(self.verbose, self._checked_callbacks(), self.time_limit, keeper)
         if (X_val is None) != (y_val is None):
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val belong together; {missing} is missing")
@@ -236,6 +265,7 @@ class BaseRFM(Movable, ABC, BaseEstimator):
             validation = Validation(problem.of_rows(held_out), rows)
 
         members = [Member(kind.columns, self._settings(kind, weight)) for kind in kinds_]
+        keeper.begin(partial(identity_of, self, problem, validation))
         with fit_place(self.device, problem, members, data_device) as number, watch.running():
             ensemble = fit_ensemble(
                 problem,

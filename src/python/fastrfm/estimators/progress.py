@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from fastrfm.keeper import Keeper
 from fastrfm.watch import Watch, Work
 
 Callback = Callable[[dict[str, Any]], Any]
@@ -35,11 +36,17 @@ class FitWatch(Watch):
         keeps the best so far.
     time_limit : float or None
         Seconds, from now on.
+    keeper : Keeper
     """
 
     def __init__(
-        self, verbose: int, callbacks: Iterable[Callback], time_limit: float | None
+        self,
+        verbose: int,
+        callbacks: Iterable[Callback],
+        time_limit: float | None,
+        keeper: Keeper,
     ) -> None:
+        self.keeper = keeper
         self._start = perf_counter()
         self._verbose = verbose
         self._callbacks = list(callbacks)
@@ -138,6 +145,7 @@ class FitWatch(Watch):
 
     def end(self) -> None:
         """Nothing more is to be done."""
+        self.keeper.end()
         self._end_work()
         self._total = self._done
         self._show()

@@ -22,6 +22,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
@@ -32,7 +33,46 @@ from numpy.typing import NDArray
 from fastrfm.persistence.atomic import replacing
 from fastrfm.persistence.errors import ModelFileError
 
-__all__ = ["read_container", "write_container"]
+__all__ = [
+    "CHECKPOINT_KIND",
+    "CHECKPOINT_WORDS",
+    "MODEL_WORDS",
+    "Words",
+    "read_container",
+    "write_container",
+]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What messages call such a file, and advise.
+
+    Attributes
+    ----------
+    kind : str
+    source : str
+        Where one comes from.
+    remedy : str
+        What to do with a damaged one.
+    """
+
+    kind: str
+    source: str
+    remedy: str
+
+
+# The "kind" in the document of a checkpoint; a model has none.
+CHECKPOINT_KIND = "checkpoint"
+MODEL_WORDS = Words(
+    "fastrfm model",
+    "give the path of a file that the method save of a fastrfm model wrote",
+    "copy it again from where it was saved, or save it again",
+)
+CHECKPOINT_WORDS = Words(
+    "checkpoint of a fastrfm fit",
+    "give the path that was the checkpoint of a fit",
+    "copy it again from where it was written, or fit anew without resume_from",
+)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -123,7 +163,7 @@ def write_container(
         file.write(digest.hexdigest().encode("ascii"))
 
 
-def read_container(path: str | PathLike[str]) -> tuple[Any, Arrays]:
+def read_container(path: str | PathLike[str], words: Words = MODEL_WORDS) -> tuple[Any, Arrays]:
     """Return the document and the arrays of a file whose checksum is right.
 
     What is verified are the very bytes that are parsed after that.
@@ -138,11 +178,11 @@ def read_container(path: str | PathLike[str]) -> tuple[Any, Arrays]:
     with open(os.fspath(path), "rb") as file:  # not a descriptor, which would be closed here
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError("it is not a regular file; give the path of a saved model")
-        _check_start(file.read(_DOCUMENT_AT), status.st_size)
+            raise ModelFileError(f"it is not a regular file; {words.source}")
+        _check_start(file.read(_DOCUMENT_AT), status.st_size, words)
         file.seek(0)
         data = file.read()
-    _check_digest(data)
+    _check_digest(data, words)
     return _parse(data)
 
 
@@ -150,25 +190,22 @@ def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _check_start(start: bytes, size: int) -> None:
+def _check_start(start: bytes, size: int, words: Words) -> None:
     """Refuse what is foreign or of another length, before the rest is read."""
     if start[_HEADER_AT:_DIGEST_AT] != _START:
-        raise ModelFileError(_what_else(start, size))
+        raise ModelFileError(_what_else(start, size, words))
     length = start[_DIGEST_END + 1 : _DOCUMENT_AT - 1]
     if len(start) < _DOCUMENT_AT or (length.isdigit() and size < int(length)):
         whole = f" of {int(length):,} bytes" if len(start) == _DOCUMENT_AT else ""
-        raise ModelFileError(
-            f"it is truncated: {size:,} bytes are there{whole}; copy it again from where it was "
-            "saved, or save it again"
-        )
+        raise ModelFileError(f"it is truncated: {size:,} bytes are there{whole}; {words.remedy}")
 
 
-def _what_else(start: bytes, size: int) -> str:
-    advice = "; give the path of a file that the method save of a fastrfm model wrote"
+def _what_else(start: bytes, size: int, words: Words) -> str:
+    advice = f"; {words.source}"
     if not size:
         return f"it is empty{advice}"
     if _START.startswith(start[_HEADER_AT:]) and _HEADER_AT < len(start) < _DIGEST_AT:
-        return f"it is truncated: {size:,} bytes are there; copy it again, or save it again"
+        return f"it is truncated: {size:,} bytes are there; {words.remedy}"
     if start.startswith(b"\x80"):
         return (
             "it is a pickle, which runs code when it is read, and fastrfm reads none; if you trust "
@@ -178,17 +215,16 @@ def _what_else(start: bytes, size: int) -> str:
     kind = next((f", but {name}" for magic, name in known.items() if start.startswith(magic)), "")
     if start[_HEADER_AT:].lstrip().startswith(b"{"):
         kind = ", but a safetensors file of another program"
-    return f"it is not a fastrfm model{kind}{advice}"
+    return f"it is not a {words.kind}{kind}{advice}"
 
 
-def _check_digest(data: bytes) -> None:
+def _check_digest(data: bytes, words: Words) -> None:
     digest = hashlib.sha256(data[:_DIGEST_AT])
     digest.update(b"0" * 64)
     digest.update(memoryview(data)[_DIGEST_END:])
     if digest.hexdigest().encode("ascii") != data[_DIGEST_AT:_DIGEST_END]:
         raise ModelFileError(
-            "it is altered: its content does not match its checksum; copy it again from where it "
-            "was saved, or save it again"
+            f"it is altered: its content does not match its checksum; {words.remedy}"
         )
 
 

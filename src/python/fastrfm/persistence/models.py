@@ -24,6 +24,7 @@ from fastrfm.estimators.fitted import OF_HEAVIEST, FittedMember, metric_in_use
 from fastrfm.estimators.regressor import RFMRegressor
 from fastrfm.kernels import Kernel
 from fastrfm.members import AUTO_KINDS
+from fastrfm.persistence.container import CHECKPOINT_KIND
 from fastrfm.persistence.errors import ModelFileError
 from fastrfm.persistence.half import check_range, with_half_centers
 from fastrfm.persistence.record import Record
@@ -165,6 +166,10 @@ def model_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Model:
     ModelFileError
         If there can be no such estimator.
     """
+    if isinstance(document, dict) and document.get("kind") == CHECKPOINT_KIND:
+        raise ModelFileError(
+            "it is a checkpoint of a fit, not a model; pass it to fit, as resume_from"
+        )
     schema = document.get("schema") if isinstance(document, dict) else None
     if type(schema) is int and schema > SCHEMA:
         raise ModelFileError(

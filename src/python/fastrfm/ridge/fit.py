@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ from fastrfm.ridge.device_cholesky import DeviceFactor
 from fastrfm.ridge.device_plan import make_device_plan
 from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
-from fastrfm.ridge.pcg import pcg
+from fastrfm.ridge.pcg import CG_ARRAYS, CgState, pcg
 from fastrfm.ridge.plan import Plan, make_plan
 from fastrfm.ridge.stored import stored_product
 from fastrfm.ridge.weights import bounded_weights, row_ridges
@@ -274,6 +274,10 @@ def _by_pcg(
         result += _scaled(KV, roots, KV)
         return result
 
+    def on_step(state: CgState) -> bool:
+        watch.keeper.step(state)
+        return False
+
     targets = Y.astype(np.float64)
     begin = None if start is None else start.astype(np.float64)
     if roots is not None:
@@ -290,6 +294,8 @@ def _by_pcg(
             start=begin,
             row_weights=None if weights is None else 1.0 / weights,
             on_residual=watch.residual,
+            resume_from=_in_place_of(Y, watch.keeper.resumed_solve()),
+            on_step=on_step,
         )
     info = {
         "solver": "pcg",
@@ -302,6 +308,14 @@ def _by_pcg(
     }
     coef = _scaled(solution.coef, roots, xp.empty(Y.shape, dtype))
     return RidgeFit(coef, alpha, solution.residual, "pcg", plan.bytes, info, None)
+
+
+def _in_place_of(Y: Array, state: CgState | None) -> CgState | None:
+    """Return a state whose arrays lie where `Y` does."""
+    if state is None:
+        return None
+    arrays = {name: to_place_of(Y, getattr(state, name)) for name in CG_ARRAYS}
+    return replace(state, **arrays)
 
 
 def _scaled(A: Array, roots: NDArray[np.float64] | None, out: Array) -> Array:

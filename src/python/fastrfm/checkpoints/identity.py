@@ -1,0 +1,109 @@
+"""Of which fit a checkpoint is: its parameters, and digests of its data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import gen_batches
+
+if TYPE_CHECKING:
+    from fastrfm.problem import Problem, Validation
+
+__all__ = ["CheckpointError", "Identity", "identity_of"]
+
+# Parameters that do not matter for what a fit comes to: the state of a generator is in the file,
+# time is that of the run, and a device changes no more than last bits.
+_FREE = ("callbacks", "device", "random_state", "time_limit", "verbose")
+# Rows are hashed in pieces of about so many bytes: of rows on a disk no more is in memory.
+_PIECE = 1 << 24
+_LONGEST_SHOWN = 60
+
+
+class CheckpointError(ValueError):
+    """A file is not a checkpoint from which this fit can go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be the same for a fit to go on.
+
+    Attributes
+    ----------
+    parameters : dict of str to str
+        The estimator's class, its parameters, and those of the data, as text.
+    data : dict of str to str
+        Digests, by the names of the arguments.
+    """
+
+    parameters: dict[str, str]
+    data: dict[str, str]
+
+    def check(self, saved: Identity) -> None:
+        """Raise `CheckpointError` unless the checkpoint's identity is this one."""
+        for name, value in self.parameters.items():
+            if saved.parameters.get(name) != value:
+                raise CheckpointError(
+                    f"it is of a fit with {name}={_shown(saved.parameters.get(name))}, and this "
+                    f"one has {name}={_shown(value)}; give it what it had, or fit anew without "
+                    "resume_from"
+                )
+        for name, digest in self.data.items():
+            if saved.data.get(name) != digest:
+                raise CheckpointError(
+                    f"it is of a fit to another {name}; pass the same data in the same order, or "
+                    "fit anew without resume_from"
+                )
+
+
+def identity_of(estimator: Any, problem: Problem, validation: Validation | None) -> Identity:
+    """Return the identity of the fit of an estimator (`BaseRFM`) to a problem."""
+    parameters = {"estimator": type(estimator).__name__}
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in _FREE:
+            parameters[name] = _text(value)
+    if isinstance(estimator.random_state, Integral):
+        parameters["random_state"] = str(int(estimator.random_state))
+    # Weights first: they also change how columns are scaled.
+    weights = {"weight": problem.sample_weight, "unit": problem.unit_weight}
+    data = {
+        "sample_weight": _digest(weights),
+        "X": _digest(problem.tables),
+        "y": _digest({"Y": problem.Y}),
+    }
+    judging = None if validation is None else validation.problem
+    data["X_val"] = "" if judging is None else _digest(judging.tables)
+    data["y_val"] = (
+        "" if judging is None else _digest({"Y": judging.Y, "weight": judging.sample_weight})
+    )
+    return Identity(parameters, data)
+
+
+def _text(value: Any) -> str:
+    """Return a parameter as text that equal ones share: NumPy's scalars and arrays as Python's."""
+    return repr(value.tolist() if hasattr(value, "tolist") else value)
+
+
+def _digest(arrays: Mapping[Any, NDArray[Any] | None]) -> str:
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        if array is None:
+            digest.update(f"{name} None ".encode())
+            continue
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        if not array.size:
+            continue
+        rows_a_piece = max(1, _PIECE * len(array) // array.nbytes)
+        for rows in gen_batches(len(array), rows_a_piece):
+            digest.update(np.ascontiguousarray(array[rows]).data)
+    return digest.hexdigest()
+
+
+def _shown(text: str | None) -> str:
+    text = str(text)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
