@@ -119,7 +119,7 @@ def test_history_has_an_entry_for_each_fit() -> None:
     assert [entry["score"] for entry in seen] == [4.0, 3.0, 2.0, 1.0]
     for entry in seen:
         keys = {"iteration", "rows", "norm", "exponent", "solver", "residual", "score", "alpha"}
-        assert set(entry) == keys | {"alphas", "bandwidth", "rank", "seconds"}
+        assert set(entry) == keys | {"alphas", "bandwidth", "rank", "seconds", "stopped_early"}
         assert set(entry["seconds"]) == {"solve", "select", "agop"}
         assert min(entry["seconds"].values()) >= 0.0
         assert entry["residual"] < 1e-4

@@ -33,6 +33,7 @@ from fastrfm.recursion import (
     work_of,
 )
 from fastrfm.ridge.cholesky import cholesky_bytes
+from fastrfm.ridge.early_stop import HeldOutRows
 from fastrfm.sampling import draw_stratified_rows, strata_of_targets
 from fastrfm.selection import HeldOut, LeaveOneOut, StandInLeaveOneOut, row_count
 from fastrfm.settings import plan_of
@@ -89,6 +90,8 @@ def fit_ensemble(
     """
     searches = len(members) > 1 or len(members[0].settings.alphas) > 1
     rows = None if validation is None else validation.rows
+    # Of rows that are fitted in the end none can say when to stop.
+    given = None if validation is None or rows is not None else validation.problem
     by_search = False
     if searches:
         rows, by_search, validation = _search_rows(problem, members, rows, validation, rng)
@@ -149,7 +152,7 @@ def fit_ensemble(
     results, tables = [], []
     for i in kept:
         result, table = _finish(
-            problem, searched, of_all[i], found[i], rng, watch, i, by_search=by_search
+            problem, searched, given, of_all[i], found[i], rng, watch, i, by_search=by_search
         )
         results.append(result)
         tables.append(table)
@@ -254,6 +257,7 @@ def _judges(
 def _finish(
     problem: Problem,
     searched: Problem,
+    given: Problem | None,
     member: Member,
     found: RecursionResult,
     rng: np.random.RandomState,
@@ -264,13 +268,16 @@ def _finish(
 ) -> tuple[RecursionResult, Array]:
     """Fit what was found to all rows, as far as time allows; return the rows that were fitted.
 
-    `number` is the member's, for the keeper.
+    `given` are rows that are not fitted; `number` is the member's, for the keeper.
     """
     settings = member.settings
     table, of_search = problem.tables[member.columns], searched.tables[member.columns]
     again = found.loose or (settings.solver == "pcg" and found.history[-1]["solver"] != "pcg")
     if len(searched) == len(problem) and not again:
         return found, table
+    held_out = None
+    if given is not None and settings.early_stopping:
+        held_out = HeldOutRows.few(given.tables[member.columns], given.Y, given.sample_weight)
     run = as_found(member, found)
     work = work_of_member(problem, member, run)
     result = found
@@ -285,6 +292,7 @@ def _finish(
             rng=rng,
             sample_weight=problem.sample_weight,
             watch=watch,
+            held_out=held_out,
         )
         full = watch.keeper.recursion(f"fit of member {number}", rng, fit)
         # One that was ended on the way has another metric than the search judged.
@@ -313,6 +321,7 @@ def _finish(
         rng,
         sample_weight=problem.sample_weight,
         watch=watch,
+        held_out=held_out,
     )
     return watch.keeper.recursion(f"refit of member {number}", rng, again_to_tol), table
 

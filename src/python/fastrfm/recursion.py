@@ -28,6 +28,7 @@ from fastrfm.cuda.place import on_device, rows_on_device
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root, metric_from_agop, power_root
 from fastrfm.outputs import draw_seed
+from fastrfm.ridge.early_stop import HeldOutRows
 from fastrfm.ridge.plan import CHOLESKY_ROWS
 from fastrfm.ridge_search import (
     LOOSE_TOL,
@@ -80,6 +81,7 @@ class RecursionResult:
     best_iter : int
     history : list of dict
         One entry for each iteration: iteration, rows (fitted), norm, exponent, solver, residual,
+        stopped_early (whether held-out rows ended the solve),
         score, alpha, alphas (those tried, and their scores), bandwidth, rank, seconds (of the
         phases solve, select, agop).
     loose : bool
@@ -134,6 +136,7 @@ def run_recursion(
     sample_weight: NDArray[np.float64] | None = None,
     watch: Watch = SILENT,
     only_predicts: bool = False,
+    held_out: HeldOutRows | None = None,
 ) -> RecursionResult:
     """Fit, and learn the metric for `n_iter` updates (that is, `n_iter` + 1 fits).
 
@@ -157,6 +160,8 @@ def run_recursion(
         Is told of phases and iterations, and asked before each iteration but the first.
     only_predicts : bool
         The result's AGOP is not wanted: it is zero, and the last one is not computed.
+    held_out : HeldOutRows, optional
+        Without a selection, their error may end the last iteration's iterative solve.
     """
     median_rows = draw_rows(len(X), MEDIAN_ROWS, rng)
     sample = _Sample(X[median_rows], None if sample_weight is None else sample_weight[median_rows])
@@ -186,6 +191,7 @@ def run_recursion(
             start=last_coef,
             iterative_tol=settings.tol if selection is None and is_last else LOOSE_TOL,
             watch=watch,
+            held_out=held_out if selection is None and is_last else None,
         )
         last_coef, score = fit.ridge.coef, fit.verdict.score
 
@@ -244,13 +250,14 @@ def refit(
     *,
     sample_weight: NDArray[np.float64] | None = None,
     watch: Watch = SILENT,
+    held_out: HeldOutRows | None = None,
 ) -> RecursionResult:
     """Fit the best iteration's kernel and metric again, to other (usually all) rows or tightly."""
     began = perf_counter()
     X = rows_on_device(backend.device_memory(), X)
     start = result.coef if len(result.coef) == len(X) else None
     system = System(X, Y, result.kernel, result.root, sample_weight)
-    ridge = solve(system, result.alpha, settings, start, settings.tol, watch)
+    ridge = solve(system, result.alpha, settings, start, settings.tol, watch, held_out)
     ridge.release()
     solved = perf_counter()
     watch.phase("AGOP")
@@ -279,6 +286,7 @@ def _entry(iteration: int, X: Array, kernel: Kernel, root: Root, fit: BestRidge)
         "exponent": kernel.exponent,
         "solver": fit.ridge.solver,
         "residual": float(fit.ridge.residual),
+        "stopped_early": fit.ridge.stopped_early,
         "score": fit.verdict.score,
         "alpha": float(fit.ridge.alpha),
         "alphas": fit.scores,

@@ -14,6 +14,7 @@ from fastrfm import backend
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.ridge import RidgeFit, fit_ridge
+from fastrfm.ridge.early_stop import HeldOutRows
 from fastrfm.selection import Candidate, Selection, Verdict
 from fastrfm.settings import RecursionSettings, plan_of
 from fastrfm.threads import one_blas_thread
@@ -77,6 +78,7 @@ def best_ridge(
     start: Array | None,
     iterative_tol: float,
     watch: Watch,
+    held_out: HeldOutRows | None = None,
 ) -> BestRidge:
     """Solve with each ridge and keep the largest that the selection likes nearly best.
 
@@ -95,6 +97,8 @@ def best_ridge(
     iterative_tol : float
         Where it ends, if that is more than the settings' `tol`.
     watch : Watch
+    held_out : HeldOutRows or None
+        Rows whose error may end it before.
     """
     tried: dict[float, tuple[RidgeFit, Verdict]] = {}
     seconds = {"solve": 0.0, "select": 0.0}
@@ -111,7 +115,9 @@ def best_ridge(
             # A ridge too small for the precision is not worth a larger one: that is tried anyway.
             may_fail = bool(waiting or tried)
             try:
-                ridge = solve(system, alpha, settings, start, tol, watch, may_fail=may_fail)
+                ridge = solve(
+                    system, alpha, settings, start, tol, watch, held_out, may_fail=may_fail
+                )
             except np.linalg.LinAlgError:
                 if not may_fail:
                     raise
@@ -162,10 +168,11 @@ def solve(
     start: Array | None,
     tol: float,
     watch: Watch,
+    held_out: HeldOutRows | None = None,
     *,
     may_fail: bool = False,
 ) -> RidgeFit:
-    """Solve with one ridge, to the relative residual `tol`.
+    """Solve with one ridge, to the relative residual `tol`, or until `held_out` rows do not gain.
 
     Raises
     ------
@@ -188,4 +195,5 @@ def solve(
         sample_weight=system.sample_weight,
         on_failure="error" if may_fail else "raise_alpha",
         watch=watch,
+        held_out=held_out,
     )

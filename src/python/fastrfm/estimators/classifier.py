@@ -89,7 +89,9 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         closed form, which sets none aside; of more than 2,000 rows a
         search runs on so many of them and is judged by others.
     early_stopping : bool, default=True
-        Stop when an iteration's score is 1.1 times worse than the best so far.
+        Stop when an iteration's score is 1.1 times worse than the best so far. With `X_val`, also
+        end the last solve by "pcg", before `tol`, when the squared error of at most 1,000 of those
+        rows has not improved for 20 steps.
     agop_samples : int, default=20_000
         Number of rows, drawn at random at each iteration, that the AGOP averages over;
         stratified over the classes.
@@ -149,7 +151,8 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         Number of metric updates made.
     history_ : list of dict
         For each iteration: iteration, rows (fitted), norm, exponent, solver, residual (relative, of
-        the linear system), score (mean squared error of the class indicators; with a given `norm`
+        the linear system), stopped_early (whether `X_val` ended the solve),
+        score (mean squared error of the class indicators; with a given `norm`
         the error rate, ties broken by the former), alpha, alphas (those tried, with their scores),
         bandwidth, rank (columns of `A`), seconds (of the phases solve, select, agop).
     agop_ : ndarray of shape (d, d) or (d,)

@@ -18,6 +18,7 @@ from fastrfm.metric import Root
 from fastrfm.ridge.cholesky import Factor, OnFailure, factorise
 from fastrfm.ridge.device_cholesky import DeviceFactor
 from fastrfm.ridge.device_plan import make_device_plan
+from fastrfm.ridge.early_stop import CHECK_STEPS, HeldOutRows, no_longer_improves
 from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
 from fastrfm.ridge.pcg import CG_ARRAYS, CgState, pcg
@@ -60,6 +61,8 @@ class RidgeFit:
     info : dict
         All of the above but `coef`; for cholesky the number of refinements, for pcg of iterations,
         the preconditioner's rank and whether K was stored.
+    stopped_early : bool
+        Whether rows held out ended pcg before its tolerance.
     """
 
     coef: Array
@@ -70,6 +73,7 @@ class RidgeFit:
     info: dict[str, Any]
     _factor: Factor | DeviceFactor | None = field(repr=False)
     _sample_weight: NDArray[np.float64] | None = field(default=None, repr=False)
+    stopped_early: bool = False
 
     def leave_one_out(
         self,
@@ -129,6 +133,7 @@ def fit_ridge(
     sample_weight: NDArray[np.float64] | None = None,
     on_failure: OnFailure = "raise_alpha",
     watch: Watch = SILENT,
+    held_out: HeldOutRows | None = None,
 ) -> RidgeFit:
     """Solve ``(K(X, X) + alpha I) coef = Y`` for validated arguments.
 
@@ -137,6 +142,7 @@ def fit_ridge(
     go there unless they are there, and a memory limit is that memory's. With `sample_weight` W,
     positive, the system is ``(K(X, X) + alpha W^-1) coef = Y``. Where a factorisation fails, alpha
     is raised with a `RuntimeWarning`, or, with `on_failure` "error", LinAlgError raised at once.
+    Pcg ends above `tol` when the error of the rows `held_out` no longer improves.
     Raises and warns as :func:`fastrfm.solve_ridge` says.
     """
     if on_failure not in get_args(OnFailure):
@@ -166,7 +172,9 @@ def fit_ridge(
                 X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure, watch
             )
         else:
-            fit = _by_pcg(X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch)
+            fit = _by_pcg(
+                X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch, held_out
+            )
     except MemoryError as error:
         if memory is None:
             raise
@@ -176,7 +184,7 @@ def fit_ridge(
             'lies there, use fewer rows, float32, or device="cpu"'
         ) from error.with_traceback(None)
     rounding = min(_rounding_of_the_product(fit.coef, Y), LARGEST_ROUNDING)
-    if not fit.residual <= max(tol, rounding):
+    if not (fit.residual <= max(tol, rounding) or fit.stopped_early):
         warnings.warn(
             f"the relative residual of the solution by {fit.solver} is {fit.residual:.2g}, above "
             f"tol={tol:g}: the system is too ill-conditioned for {Y.dtype}. Raise alpha (now "
@@ -246,6 +254,7 @@ def _by_pcg(
     start: Array | None,
     sample_weight: NDArray[np.float64] | None,
     watch: Watch,
+    held_out: HeldOutRows | None,
 ) -> RidgeFit:
     xp, dtype = namespace(Y), Y.dtype
     # CG wants a symmetric matrix near a multiple of I: with S = W^(1/2) and coef = S b it solves
@@ -275,6 +284,11 @@ def _by_pcg(
         return result
 
     def on_step(state: CgState) -> bool:
+        if held_out is not None and state.iterations % CHECK_STEPS == 0:
+            coef = _scaled(state.coef, roots, xp.empty(Y.shape, dtype))
+            state.errors.append(held_out.error(X, coef, kernel, root))
+            if no_longer_improves(state.errors):
+                return True
         watch.keeper.step(state)
         return False
 
@@ -307,7 +321,16 @@ def _by_pcg(
         "bytes": plan.bytes,
     }
     coef = _scaled(solution.coef, roots, xp.empty(Y.shape, dtype))
-    return RidgeFit(coef, alpha, solution.residual, "pcg", plan.bytes, info, None)
+    return RidgeFit(
+        coef,
+        alpha,
+        solution.residual,
+        "pcg",
+        plan.bytes,
+        info,
+        None,
+        stopped_early=solution.stopped,
+    )
 
 
 def _in_place_of(Y: Array, state: CgState | None) -> CgState | None:
