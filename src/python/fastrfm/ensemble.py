@@ -133,6 +133,7 @@ def fit_ensemble(
             rng=rng,
             sample_weight=searched.sample_weight,
             watch=watch,
+            units=problem.units.get(member.columns),
         )
         found.append(watch.keeper.recursion(f"search of member {i}", rng, search))
     watch.reserve(None)
@@ -198,7 +199,7 @@ def _affordable_rows(problem: Problem, members: Sequence[Member]) -> int:
     limit = members[0].settings.memory_limit
     while limit is not None and rows > FEWEST_SEARCH_ROWS:
         X = problem.tables[members[0].columns]
-        if cholesky_bytes(rows, X.shape[1], problem.Y.shape[1], X.dtype) < limit // 2:
+        if cholesky_bytes(rows, X.shape[1], problem.Y.shape[1], problem.Y.dtype) < limit // 2:
             break
         rows //= 2
     return rows
@@ -215,7 +216,7 @@ def _within_limit(member: Member, problem: Problem, held: int, *, judged: bool) 
         len(problem),
         X.shape[1],
         problem.Y.shape[1],
-        X.dtype,
+        problem.Y.dtype,
         beside=held - X.nbytes,
         judged=judged,
     )
@@ -293,6 +294,7 @@ def _finish(
             sample_weight=problem.sample_weight,
             watch=watch,
             held_out=held_out,
+            units=problem.units.get(member.columns),
         )
         full = watch.keeper.recursion(f"fit of member {number}", rng, fit)
         # One that was ended on the way has another metric than the search judged.

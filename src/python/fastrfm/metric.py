@@ -19,7 +19,7 @@ from fastrfm.arrays import to_host
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import check_finite
 
-__all__ = ["metric_from_agop", "metric_of_root", "power_root", "root_of_metric"]
+__all__ = ["agop_in_units", "metric_from_agop", "metric_of_root", "power_root", "root_of_metric"]
 
 Metric = NDArray[np.floating[Any]] | None
 Root = NDArray[np.float64] | None
@@ -108,6 +108,15 @@ def metric_from_agop(G: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scale an AGOP to a metric: its largest entry becomes 1 (a zero AGOP stays zero)."""
     largest = G.max()
     return G / largest if largest > 0 else G
+
+
+def agop_in_units(G: NDArray[np.float64], units: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the AGOP, (d, d) or (d,), in columns that are `units` times as large; 0 times: 0."""
+    inverse = np.divide(1.0, units, np.zeros_like(units), where=units > 0)
+    scaled: NDArray[np.float64] = G * (
+        inverse * inverse if G.ndim == 1 else np.outer(inverse, inverse)
+    )
+    return scaled
 
 
 def power_root(

@@ -82,6 +82,7 @@ def predict_out_of_fold(
                 sample_weight=rest.sample_weight,
                 watch=quiet,
                 only_predicts=True,
+                units=problem.units.get(member.columns),
             )
             without = watch.keeper.recursion(f"fold {fold} of member {i}", rng, refitted)
             if len(without.history) <= setting.n_iter and not watch.may_continue():
@@ -101,8 +102,11 @@ def _folds(
 ) -> NDArray[np.intp]:
     """Return each row's fold: equal rows in the same one, each stratum dealt out evenly."""
     X = next(iter(problem.tables.values()))
+    dtype = np.result_type(X, np.int16)  # of numbers of classes and of X
     rows, which = np.unique(
-        np.column_stack([strata.astype(X.dtype), X]), axis=0, return_inverse=True
+        np.column_stack([strata.astype(dtype), X]),
+        axis=0,
+        return_inverse=True,
     )
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order, 0], kind="stable")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +42,21 @@ class Problem:
     sample_weight : ndarray of shape (n,) or None
     unit_weight : ndarray of shape (n,) or None
         What leave-one-out leaves out of a row's weight; None: 1.
+    units : mapping of columns to ndarray of shape (d,)
+        What raw columns are to be multiplied by before distances; of other tables nothing.
     """
 
     tables: Mapping[Columns, Array]
     Y: Array
     sample_weight: Weights = None
     unit_weight: Weights = None
+    units: Mapping[Columns, NDArray[np.float64]] = field(default_factory=dict)
 
     def of_rows(self, rows: NDArray[np.intp]) -> Problem:
         """Return the problem of some of the rows."""
         tables = {name: X[rows] for name, X in self.tables.items()}
-        weights = (of_rows(w, rows) for w in (self.sample_weight, self.unit_weight))
-        return Problem(tables, self.Y[rows], *weights)
+        weight, unit = of_rows(self.sample_weight, rows), of_rows(self.unit_weight, rows)
+        return Problem(tables, self.Y[rows], weight, unit, self.units)
 
     def __len__(self) -> int:
         return len(self.Y)

@@ -26,7 +26,7 @@ from fastrfm.arrays import take_rows_of, to_host
 from fastrfm.bandwidth import MEDIAN_ROWS
 from fastrfm.cuda.place import on_device, rows_on_device
 from fastrfm.kernels import Kernel
-from fastrfm.metric import Root, metric_from_agop, power_root
+from fastrfm.metric import Root, agop_in_units, metric_from_agop, power_root
 from fastrfm.outputs import draw_seed
 from fastrfm.ridge.early_stop import HeldOutRows
 from fastrfm.ridge.plan import CHOLESKY_ROWS
@@ -137,6 +137,7 @@ def run_recursion(
     watch: Watch = SILENT,
     only_predicts: bool = False,
     held_out: HeldOutRows | None = None,
+    units: NDArray[np.float64] | None = None,
 ) -> RecursionResult:
     """Fit, and learn the metric for `n_iter` updates (that is, `n_iter` + 1 fits).
 
@@ -162,6 +163,9 @@ def run_recursion(
         The result's AGOP is not wanted: it is zero, and the last one is not computed.
     held_out : HeldOutRows, optional
         Without a selection, their error may end the last iteration's iterative solve.
+    units : ndarray of shape (d,), optional
+        The metric is learned for the columns times these, at least 0; roots and AGOPs are for `X`
+        as it is.
     """
     median_rows = draw_rows(len(X), MEDIAN_ROWS, rng)
     sample = _Sample(X[median_rows], None if sample_weight is None else sample_weight[median_rows])
@@ -171,7 +175,7 @@ def run_recursion(
     X, targets = rows_on_device(memory, X), on_device(memory, Y)
     state = watch.keeper.resumed_iteration(rng)
     if state is None:
-        state = RecursionState(0, None, None, settings.alphas, [], None)
+        state = RecursionState(0, units, None, settings.alphas, [], None)
     root, last_coef, alphas = state.root, on_device(memory, state.start), state.alphas
     history, best = state.history, state.best
 
@@ -231,11 +235,13 @@ def run_recursion(
         if not continues or agop is None or not agop.any():
             break
         root = power_root(
-            metric_from_agop(agop),
+            metric_from_agop(agop if units is None else agop_in_units(agop, units)),
             power=settings.agop_power,
             norm=settings.norm,
             rank_tolerance=settings.rank_tolerance,
         )
+        if units is not None:
+            root = (units if root.ndim == 1 else units[:, None]) * root
         alphas = neighbours(settings.alphas, fit.asked_alpha)
     assert best is not None  # iteration 0 always becomes the first best
     return best

@@ -159,9 +159,9 @@ class FeatureImportanceDisplay:
         if member is not None:
             number = member_number(rfm, member)
             one = rfm.members_[number]
-            source = rfm._encoders[one.columns_].source_
+            encoder = rfm._encoders[one.columns_]
             shown, caption = (
-                importances_of(one, source, rfm.n_features_in_),
+                importances_of(one, encoder, rfm.n_features_in_),
                 member_caption(rfm, number),
             )
         names = input_names(estimator, feature_names)

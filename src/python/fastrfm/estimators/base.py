@@ -42,6 +42,7 @@ from fastrfm.problem import Ensemble, Member, Problem, Validation
 from fastrfm.selection import hold_out
 from fastrfm.settings import RecursionSettings
 from fastrfm.sklearn_compat import check_feature_names, take_rows
+from fastrfm.validation import floating_dtype
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -240,18 +241,22 @@ class BaseRFM(Movable, ABC, BaseEstimator):
         X, y_array, weight, unit = without_weightless(X, y_array, weight, unit)
 
         columns = kinds_[0].columns
-        encoders = {columns: self._encoder(columns).fit(X, weight, estimator=self)}
-        if encoders[columns].is_categorical_.all():
+        raw = self._allows_raw(kinds_)
+        first = self._encoder(columns).fit(X, weight, estimator=self, allow_raw=raw)
+        encoders = {columns: first}
+        if first.is_categorical_.all():
             # Without numbers all columns are the same, however numbers are scaled.
             kinds_ = tuple(dict.fromkeys(replace(kind, columns=columns) for kind in kinds_))
         for columns in dict.fromkeys(kind.columns for kind in kinds_):
             if columns not in encoders:
-                encoders[columns] = self._encoder(columns).fit(X, weight, estimator=self)
+                encoder = self._encoder(columns)
+                encoders[columns] = encoder.fit(X, weight, estimator=self, allow_raw=raw)
         widths = [(len(e.source_), e.dtype_) for e in encoders.values()]
         check_tables_fit(_num_samples(X), widths, self.memory_limit)
         tables = {name: encoder.transform(X, estimator=self) for name, encoder in encoders.items()}
-        Y = self._fit_targets(y_array, weight).astype(tables[kinds_[0].columns].dtype)
-        problem = Problem(tables, Y, weight, unit)
+        Y = self._fit_targets(y_array, weight).astype(floating_dtype(tables[kinds_[0].columns]))
+        units = {name: e.units_ for name, e in encoders.items() if e.units_ is not None}
+        problem = Problem(tables, Y, weight, unit, units)
 
         validation = None
         if X_val is not None:
@@ -312,6 +317,11 @@ class BaseRFM(Movable, ABC, BaseEstimator):
             scaling=columns if self.standardize else None,
         )
 
+    def _allows_raw(self, kinds_: tuple[Kind, ...]) -> bool:
+        """Return whether units of columns can be a part of the metric's root."""
+        # For a norm other than 2 the root of a full metric is the symmetric one, which has none.
+        return not self.standardize or all(k.norm == 2 or k.diagonal for k in kinds_)
+
     def _settings(self, kind: Kind, weight: NDArray[np.float64] | None) -> RecursionSettings:
         # A ridge is in units of a row of weight 1: where rows weigh less, so does what is searched.
         unit = 1.0 if weight is None else min(1.0, float(weight.mean()))
@@ -361,7 +371,7 @@ class BaseRFM(Movable, ABC, BaseEstimator):
         for name in OF_HEAVIEST:
             setattr(self, name, getattr(first, name))
         shares = sum(
-            weight * importances(m, self._encoders[m.columns_].source_, self.n_features_in_)
+            weight * importances(m, self._encoders[m.columns_], self.n_features_in_)
             for m, weight in zip(self.members_, self.member_weights_, strict=True)
         )
         total = np.sum(shares)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastrfm import backend
 from fastrfm.kernels import Kernel
-from fastrfm.metric import Root, metric_of_root
-from fastrfm.preprocessing import Columns
+from fastrfm.metric import Root, agop_in_units, metric_of_root
+from fastrfm.preprocessing import Columns, TableEncoder
 from fastrfm.problem import Member
 from fastrfm.recursion import Array, RecursionResult
 
@@ -102,20 +102,21 @@ def metric_in_use(root: Root, n_features: int, *, diagonal: bool) -> NDArray[np.
     """Return the metric of a root, (d, d) or (d,): the identity in full, or as its diagonal."""
     metric = metric_of_root(root)
     if metric is not None:
-        return metric
+        # Of raw columns even the first metric has weights.
+        return np.diag(metric) if metric.ndim == 1 and not diagonal else metric
     return np.ones(n_features) if diagonal else np.eye(n_features)
 
 
 def importances(
-    member: FittedMember, source: NDArray[np.intp], n_features: int
+    member: FittedMember, encoder: TableEncoder, n_features: int
 ) -> NDArray[np.float64]:
     """Return each input feature's share of the AGOP's trace, of shape (n_features,).
 
     Parameters
     ----------
     member : FittedMember
-    source : ndarray of shape (d,)
-        The input feature of each encoded column.
+    encoder : TableEncoder
+        Of the member's columns.
     n_features : int
 
     Returns
@@ -124,6 +125,8 @@ def importances(
         Sums to 1; all 0 for a constant predictor.
     """
     diagonal = member.agop_ if member.agop_.ndim == 1 else np.diag(member.agop_)
-    shares = np.bincount(source, diagonal, n_features)
+    if encoder.units_ is not None:
+        diagonal = agop_in_units(diagonal, encoder.units_)
+    shares = np.bincount(encoder.source_, diagonal, n_features)
     total = shares.sum()
     return shares / total if total > 0 else np.zeros(n_features)

@@ -56,6 +56,8 @@ def with_half_centers(member: FittedMember) -> FittedMember:
     The centres keep their dtype. A member whose centres are such already comes back unchanged.
     """
     exact = member.X_fit_
+    if exact.dtype.kind in "iu":  # half of that already
+        return member
     rounded = exact.astype(np.float16).astype(exact.dtype)
     half = replace(member, X_fit_=rounded)
     n = len(exact)

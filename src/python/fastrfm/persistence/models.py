@@ -31,6 +31,7 @@ from fastrfm.persistence.record import Record
 from fastrfm.persistence.tables import (
     COLUMNS,
     ENCODER_FIELDS,
+    RAW_ENCODER_FIELDS,
     check_attributes,
     encoder_of,
     encoder_state,
@@ -192,7 +193,7 @@ def model_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Model:
     if not set(encoders.content) <= set(COLUMNS):
         raise record.wrong("encoders", f"for some of {', '.join(COLUMNS)}", "not")
     model._encoders = {
-        cast("Columns", columns): encoder_of(encoders.record(columns, ENCODER_FIELDS), d, names)
+        cast("Columns", columns): encoder_of(_encoder_record(encoders, columns), d, names)
         for columns in encoders.content
     }
     outputs = (
@@ -220,6 +221,12 @@ def _number_or_none(value: Any) -> Any:
     return None if is_generator else value
 
 
+def _encoder_record(encoders: Record, columns: str) -> Record:
+    content = encoders.content[columns]
+    raw = isinstance(content, dict) and "raw" in content
+    return encoders.record(columns, RAW_ENCODER_FIELDS if raw else ENCODER_FIELDS)
+
+
 def _with_parameters(cls: type[Model], record: Record) -> Model:
     """Return an unfitted estimator; what an older file does not name is at its default."""
     parameters = record.record("parameters", None)
@@ -245,6 +252,7 @@ def _member_state(
     if centers_dtype is not None:
         check_range(member, encoders[member.columns_].encoded_feature_names_)
         member = with_half_centers(member)
+    narrow = centers_dtype if member.X_fit_.dtype.kind == "f" else None
     return {
         "columns": member.columns_,
         "norm": float(member.norm_),
@@ -254,7 +262,7 @@ def _member_state(
         "best_iter": int(member.best_iter_),
         "n_iter": int(member.n_iter_),
         "history": encode(member.history_, f"{name}.history_", store),
-        "X_fit": store.add(f"{name}.X_fit_", member.X_fit_, narrow=centers_dtype),
+        "X_fit": store.add(f"{name}.X_fit_", member.X_fit_, narrow=narrow),
         "dual_coef": store.add(f"{name}.dual_coef_", member.dual_coef_),
         "root": None if member._root is None else store.add(f"{name}.root", member._root),
         "agop": store.add(f"{name}.agop_", member.agop_),
@@ -278,7 +286,10 @@ def _member_of(
     )
     agop = _features_squared(record, "agop", (d, d))
     root = None if record.content["root"] is None else _features_squared(record, "root", (d, None))
-    if root is not None and root.ndim != agop.ndim:  # d numbers would make a metric of d^2
+    # Of raw columns the first root is a vector, whatever the metric.
+    vector_too = encoder.is_raw_ and root is not None and root.ndim == 1
+    if root is not None and root.ndim != agop.ndim and not vector_too:
+        # d numbers would make a metric of d^2
         raise record.wrong("root", f"with {agop.ndim} axes, as agop", f"with {root.ndim}")
     history = record.value("history")
     if not isinstance(history, list) or not all(

@@ -18,7 +18,13 @@ from fastrfm.preprocessing.categories import CODE_WIDTH, MANY_LEVELS, SHARED_COL
 from fastrfm.preprocessing.ranks import FEW_VALUES, Ranks
 from fastrfm.preprocessing.scaling import NumericScaler
 
-__all__ = ["ENCODER_FIELDS", "check_attributes", "encoder_of", "encoder_state"]
+__all__ = [
+    "ENCODER_FIELDS",
+    "RAW_ENCODER_FIELDS",
+    "check_attributes",
+    "encoder_of",
+    "encoder_state",
+]
 
 COLUMNS: tuple[Columns, ...] = get_args(Columns)
 
@@ -31,6 +37,8 @@ ENCODER_FIELDS = (
     "scaler",
     "categories",
 )
+# Of an encoder of raw columns.
+RAW_ENCODER_FIELDS = ("raw", *ENCODER_FIELDS)
 _STATISTICS = ("middle", "scale", "offset", "mean")
 _SCALER_FIELDS = (*_STATISTICS, "has_missing", "ranks")
 _RANKS_FIELDS = ("values", "ranks", "levels", "unit", "is_constant")
@@ -51,11 +59,14 @@ def encoder_state(encoder: TableEncoder, name: str, store: ArrayStore) -> dict[s
     """Return what `encoder_of` makes an equal encoder of."""
     derived = ("source_", "encoded_feature_names_", "_starts")  # by _lay_out
     shared = ("n_features_in_", "feature_names_in_")  # with the estimator
-    own = ("categorical_features", "scaling", "dtype_", "is_categorical_", "_labels")
+    own = ("categorical_features", "scaling", "dtype_", "is_raw_", "is_categorical_", "_labels")
     check_attributes(
         encoder, (*derived, *shared, *own, "_scaler", "_categories"), f"the encoder {name}"
     )
+    # Files without raw columns are as they were before there were any.
+    raw = {"raw": True} if encoder.is_raw_ else {}
     return {
+        **raw,
         "categorical_features": encode(
             encoder.categorical_features, f"{name}.categorical_features", store
         ),
@@ -79,7 +90,7 @@ def encoder_of(
     Parameters
     ----------
     record : Record
-        With `ENCODER_FIELDS`.
+        With `ENCODER_FIELDS`, or `RAW_ENCODER_FIELDS`.
     n_features : int
     feature_names : ndarray of shape (n_features,) or None
         The estimator's.
@@ -100,11 +111,18 @@ def encoder_of(
     if not all(isinstance(label, str) for label in labels):
         raise record.wrong("labels", "strings")
     encoder._labels = labels
-    wide = record.choice("dtype", ("float32", "float64")) == "float64"
-    encoder.dtype_ = np.float64 if wide else np.float32
+    encoder.is_raw_ = "raw" in record.content and record.flag("raw")
+    dtypes = ("float32", "int8", "uint8") if encoder.is_raw_ else ("float32", "float64")
+    encoder.dtype_ = np.dtype(record.choice("dtype", dtypes)).type
     encoder.is_categorical_ = record.array("is_categorical", dtypes=[np.bool_], shape=(n_features,))
     scaler = record.record("scaler", _SCALER_FIELDS)
     encoder._scaler = _scaler_of(scaler, encoder)
+    if encoder.is_raw_ and (
+        encoder.scaling not in ("standard", None)
+        or encoder.is_categorical_.any()
+        or encoder._scaler.has_missing.any()
+    ):
+        raise record.wrong("raw", "of standardised numbers without missing ones")
     categories = record.record("categories", None)
     features = np.flatnonzero(encoder.is_categorical_).tolist()
     if list(categories.content) != list(map(str, features)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils import gen_batches
 from fastrfm.preprocessing.categories import Category
 from fastrfm.preprocessing.chosen import chosen_categories
 from fastrfm.preprocessing.columns import (
+    ArrayTable,
     FrameTable,
     Table,
     column_label,
@@ -20,7 +22,9 @@ from fastrfm.preprocessing.columns import (
 from fastrfm.preprocessing.scaling import CHUNK, Columns, NumericScaler
 from fastrfm.sklearn_compat import check_feature_names, check_n_features
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
+# Numbers that stay raw: float32 would take four times the memory.
+_SMALL = (np.dtype(np.int8), np.dtype(np.uint8))
 
 
 class TableEncoder:
@@ -49,7 +53,10 @@ class TableEncoder:
     Attributes
     ----------
     dtype_ : type
-        np.float64 if a numeric column is; otherwise np.float32.
+        np.float64 if a numeric column is; otherwise np.float32. Of raw numbers, their own.
+    is_raw_ : bool
+    units_ : ndarray of shape (n_features_in_,), float64, or None
+        What raw columns are to be multiplied by; None: nothing.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,), object
         Only where `X` has feature names that are all strings.
@@ -71,7 +78,12 @@ class TableEncoder:
         self.scaling = scaling
 
     def fit(
-        self, X: Any, sample_weight: NDArray[np.float64] | None = None, *, estimator: Any = None
+        self,
+        X: Any,
+        sample_weight: NDArray[np.float64] | None = None,
+        *,
+        estimator: Any = None,
+        allow_raw: bool = False,
     ) -> TableEncoder:
         """Learn what each column is, its statistics or its levels.
 
@@ -83,6 +95,10 @@ class TableEncoder:
             Positive.
         estimator : object, default=None
             Gets `n_features_in_` and `feature_names_in_` too, and is named in messages.
+        allow_raw : bool
+            An array of int8 or uint8, or a memory-mapped one of float32 without missing numbers,
+            that would be standardised and nothing else, stays as it is, uncopied: distances do not
+            see a mean, and `units_` is for their metric.
 
         Raises
         ------
@@ -100,6 +116,7 @@ class TableEncoder:
         refuse_repeated_names(X)
         check_feature_names(owner, X, reset=True)
         named = self.categorical_features is not None and not by_dtype
+        mapped = isinstance(X, np.memmap)
         table = open_table(X, categories_named=named, estimator=owner)
         check_n_features(owner, X, reset=True)
         self.n_features_in_: int = table.shape[1]
@@ -117,14 +134,21 @@ class TableEncoder:
                 names,
             )
         wide = table.has_float64(self.is_categorical_)
-        self.dtype_: type[np.float32] | type[np.float64] = np.float64 if wide else np.float32
+        self.dtype_: Any = np.float64 if wide else np.float32
         self._labels = table.labels
         self._learn_columns(table, sample_weight)
+        self.is_raw_: bool = allow_raw and self._stays_raw(table, mapped=mapped)
+        if self.is_raw_:
+            assert isinstance(table, ArrayTable)
+            self.dtype_ = table.array.dtype.type
         self._lay_out()
         return self
 
     def transform(self, X: Any, *, estimator: Any = None) -> Array:
         """Return `X` encoded, of shape (n_samples, d_encoded), C-contiguous, of dtype `dtype_`.
+
+        Where `is_raw_`, arrays of int8, uint8 and finite float32 come back as they are, and others
+        in float32.
 
         Parameters
         ----------
@@ -143,6 +167,8 @@ class TableEncoder:
         named = bool(self.is_categorical_.any())
         table = open_table(X, categories_named=named, estimator=owner)
         check_n_features(owner, X, reset=False)
+        if self.is_raw_:
+            return self._raw(table)
         out: Array = np.empty((table.shape[0], len(self.source_)), dtype=self.dtype_)
         for block in table.numbers(self.is_categorical_):
             self._scaler.transform(block, out, self._starts[block.features])
@@ -153,6 +179,38 @@ class TableEncoder:
             rows_table = category.table.astype(self.dtype_)
             for rows in gen_batches(len(codes), max(1, CHUNK // category.width)):
                 out[rows, columns] = rows_table[codes[rows]]
+        return out
+
+    @property
+    def units_(self) -> NDArray[np.float64] | None:
+        """What raw columns are to be multiplied by, 0 for a constant one; None: nothing."""
+        if not self.is_raw_ or self.scaling is None:
+            return None
+        scale = self._scaler.scale
+        units: NDArray[np.float64] = np.divide(1.0, scale, np.zeros_like(scale), where=scale > 0)
+        return units
+
+    def _stays_raw(self, table: Table, *, mapped: bool) -> bool:
+        if not isinstance(table, ArrayTable) or self.scaling not in ("standard", None):
+            return False
+        if self.is_categorical_.any() or self._scaler.has_missing.any():
+            return False
+        dtype = table.array.dtype
+        return dtype in _SMALL or (mapped and dtype == np.float32)
+
+    def _raw(self, table: Table) -> Array:
+        if isinstance(table, ArrayTable):
+            array = table.array
+            with np.errstate(over="ignore", invalid="ignore"):
+                if array.dtype in _SMALL or (
+                    array.dtype == np.float32 and np.isfinite(array.sum())
+                ):
+                    return array
+        numbers = copy(self._scaler)
+        numbers.scaling = None
+        out: Array = np.empty(table.shape, np.float32)
+        for block in table.numbers(self.is_categorical_):
+            numbers.transform(block, out, self._starts[block.features])
         return out
 
     def _learn_columns(self, table: Table, weight: NDArray[np.float64] | None) -> None:
