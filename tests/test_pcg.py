@@ -68,6 +68,22 @@ def test_solution_is_the_direct_one(
     assert np.abs(K @ (coef - expected)).max() <= (1e-3 if dtype == np.float32 else 1e-9)
 
 
+def test_a_start_that_is_worse_than_none_is_not_taken() -> None:
+    X, Y = sample(np.float64, n=300, c=3)
+    A = oracle.kernel_matrix(X, bandwidth=3.0) + 0.1 * np.eye(len(X))
+    exact = np.linalg.solve(A, Y)
+
+    def run(start: Array | None) -> Any:
+        return pcg(lambda P: A @ P, Y, lambda R: R.copy(), tol=1e-8, start=start)
+
+    # The second output's start is good, the others' are far off.
+    start = exact * [30.0, 1.0 + 1e-6, -4.0]
+    cold, warm = run(None), run(start)
+    assert warm.iterations == cold.iterations
+    np.testing.assert_array_equal(warm.coef[:, [0, 2]], cold.coef[:, [0, 2]])
+    np.testing.assert_allclose(warm.coef[:, 1], exact[:, 1], atol=1e-6)
+
+
 def test_preconditioner_pays() -> None:
     X, Y = sample(np.float64, n=800, c=1)
     kernel = Kernel(2.0, 2.0, 3.0)
