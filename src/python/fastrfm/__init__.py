@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastrfm._version import __version__
+from fastrfm.checkpoints import CheckpointError
 from fastrfm.config import show_config
 from fastrfm.estimators import RFMClassifier, RFMRegressor
 from fastrfm.gradients import agop, gradients
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CheckpointError",
     "EigenvectorDisplay",
     "FeatureImportanceDisplay",
     "MetricDisplay",

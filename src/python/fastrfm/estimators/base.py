@@ -205,7 +205,7 @@ class BaseRFM(Movable, ABC, BaseEstimator):
             If the fit would need more than `memory_limit`; nothing large has been allocated then.
         RuntimeError
             If `device` is "cuda" and CUDA cannot be used: says what is missing.
-        FileNotFoundError, fastrfm.checkpoints.CheckpointError
+        FileNotFoundError, fastrfm.CheckpointError
             If `resume_from` is not there, is damaged, or is of another fit: says in what.
         """
         state = Checkpointing(checkpoint, checkpoint_minutes, checkpoint_steps, resume_from)
