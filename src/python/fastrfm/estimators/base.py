@@ -188,8 +188,8 @@ class BaseRFM(Movable, ABC, BaseEstimator):
             A checkpoint of a fit of an estimator with the same parameters to the same data, which
             goes on from there and comes to the same, bit for bit but for the seconds in `history_`
             (on the same machine and without `time_limit`). It is also where further checkpoints go,
-            unless `checkpoint` says otherwise. One of a fit that has ended gives its result without
-            fitting anew.
+            unless `checkpoint` says otherwise. One of a fit that has ended, were it by `time_limit`
+            or a callback, gives its result without fitting anew.
 
         Returns
         -------

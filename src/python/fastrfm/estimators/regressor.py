@@ -123,7 +123,8 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         standardised targets.
     X_fit_ : ndarray of shape (n_samples, d)
         The training rows, encoded; those of the search where a fit ended
-        before it came to all rows.
+        before it came to all rows. With a `norm`, numbers of int8 and uint8, and of a memory-mapped
+        float32 array, stay as they are, and `metric_` and `agop_` are in their units.
     norm_, exponent_, bandwidth_, alpha_ : float
         The kernel and the ridge in use. `alpha_` exceeds `alpha` where the factorisation
         failed otherwise (a warning says so).
