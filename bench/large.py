@@ -123,8 +123,16 @@ def main() -> None:
         rows.append(json.loads(done.stdout))
         loads.append(os.getloadavg()[2])
         print(*rows[-1], sep=", ", flush=True)
+        # At once: the next one may take hours.
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        report = arguments.output / f"{arguments.name}.md"
+        report.write_text("\n".join(_report(rows, loads)) + "\n")
+
+
+def _report(rows: list[list[str]], loads: list[float]) -> list[str]:
+    """Return the lines of the file."""
     machine = describe_machine(fastrfm.show_config()["threads"])
-    lines = [
+    return [
         "- `python bench/large.py --data FOLDER`",
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['isa_level']}; "
         f"Python {machine['python']}, commit {machine['commit']}, {machine['date']}",
@@ -136,8 +144,6 @@ def main() -> None:
         "|---|" + "---:|" * (len(HEADERS) - 1),
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / f"{arguments.name}.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
