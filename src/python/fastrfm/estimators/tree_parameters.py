@@ -1,0 +1,91 @@
+"""The parameters of the tree estimators: their own, and those of the estimators in their leaves.
+
+The latter are written once, in `RFMRegressor` and `RFMClassifier`; signature and docstring of a
+tree estimator are put together from theirs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+__all__ = ["OWN_CONSTRAINTS", "describe", "signature_with"]
+
+Class = TypeVar("Class", bound=type)
+
+# Rows of a leaf. Of 2 cores, see bench/results/trees.md.
+MAX_LEAF_SIZE = 20_000
+# Rows of the machine that says where to split.
+SPLIT_ROWS = 2_000
+
+_OWN_DEFAULTS: dict[str, Any] = {
+    "max_leaf_size": MAX_LEAF_SIZE,
+    "n_trees": 1,
+    "split_rows": SPLIT_ROWS,
+    "overlap": 0.1,
+    "temperature": "auto",
+    "n_jobs": None,
+}
+
+# A leaf of fewer rows could be one of a single row.
+OWN_CONSTRAINTS: dict[str, list[Any]] = {
+    "max_leaf_size": [Interval(Integral, 20, None, closed="left")],
+    "n_trees": [Interval(Integral, 1, None, closed="left")],
+    "split_rows": [Interval(Integral, 20, None, closed="left")],
+    "overlap": [Interval(Real, 0, 0.5, closed="both")],
+    "temperature": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+    "n_jobs": [Integral, None],
+}
+
+_OWN = """\
+max_leaf_size : int, default=20_000
+    Rows with more are split, so that no leaf has more. Up to so many rows, the model is what the
+    plain estimator is.
+n_trees : int, default=1
+    Number of trees, whose predictions are averaged. They differ in the rows that say where to
+    split.
+split_rows : int, default=2_000
+    Number of a node's rows, stratified over the targets, that fit the small machine whose AGOP
+    says along which direction to split.
+overlap : float, default=0.1
+    The part of a node's rows, those next to the threshold, that the leaves of both sides are
+    fitted to; at most 0.5.
+temperature : float, default="auto"
+    How softly rows belong to leaves: at a split, the weight of the right side is a logistic
+    function of the distance from the threshold over `temperature` times the interquartile range of
+    the node's rows. 0 is hard. "auto" tries 0 and twenty values from 0.025 to 4.5 on `X_val`, or on
+    a tenth of the rows, at most 2,000, that no leaf is fitted to.
+n_jobs : int, default=None
+    Number of leaves fitted at a time, by joblib; -1 is one a core. The backend is that of
+    :func:`joblib.parallel_config`, by default processes, whose threads joblib bounds. None is
+    the context's, or one at a time with all threads."""
+
+
+def signature_with(plain: type) -> inspect.Signature:
+    """Return the signature of `__init__`: a tree's parameters, then those of its leaves."""
+    (self, *of_leaves) = inspect.signature(plain.__init__).parameters.values()  # type: ignore[misc]
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in _OWN_DEFAULTS.items()
+    ]
+    return inspect.Signature([self, *own, *of_leaves])
+
+
+def describe(plain: type) -> Callable[[Class], Class]:
+    """Return a decorator that replaces ``{parameters}`` in a docstring by their descriptions."""
+    text = inspect.cleandoc(plain.__doc__ or "")
+    start = text.index("norm : float")
+    of_leaves = text[start : text.index("\n\nAttributes\n")]
+
+    def described(cls: Class) -> Class:
+        if cls.__doc__ is not None:  # python -OO
+            cls.__doc__ = inspect.cleandoc(cls.__doc__).replace(
+                "{parameters}", f"{_OWN}\n{of_leaves}"
+            )
+        return cls
+
+    return described
