@@ -122,12 +122,13 @@ def grow(
     max_leaf_size: int,
     split_rows: int,
     overlap: float,
+    splits_constant: bool,
     rng: np.random.RandomState,
     sample_weight: Weights = None,
 ) -> tuple[Splits, list[NDArray[np.intp]]]:
     """Split rows until no leaf has more than `max_leaf_size` of them.
 
-    A leaf keeps more where its rows are all but equal: no direction halves them.
+    A leaf keeps more where no direction halves them, as where all but a few are equal.
 
     Parameters
     ----------
@@ -142,6 +143,8 @@ def grow(
         So many rows of a node, stratified over the targets, fit that machine.
     overlap : float
         The part of a node's rows, those next to the threshold, that both children get.
+    splits_constant : bool
+        Whether to split rows whose targets are all the same, too.
     rng : RandomState
     sample_weight : ndarray of shape (n,), optional
 
@@ -161,7 +164,7 @@ def grow(
     while waiting:
         rows, parent, side = waiting.pop()
         halved = None
-        if len(rows) > max_leaf_size:
+        if len(rows) > max_leaf_size and (splits_constant or np.ptp(Y[rows], axis=0).any()):
             node = X[rows]
             for direction in _directions(
                 node, Y[rows], settings, split_rows, rng, of_rows(sample_weight, rows)

@@ -113,8 +113,8 @@ class BaseTree(ABC, BaseEstimator):
         X_val: Any,
         y_val: ArrayLike | None,
     ) -> Self:
-        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
-        X_val, y_val = host_data(X_val), host_data(y_val)
+        X, y, sample_weight = _rows_of(X), host_data(y), host_data(sample_weight)
+        X_val, y_val = _rows_of(X_val), host_data(y_val)
         rng = check_random_state(self.random_state)
         plain = self._leaf(rng)
         columns = plain._kinds()[0].columns  # checks the parameters against each other
@@ -217,7 +217,7 @@ class BaseTree(ABC, BaseEstimator):
     def _blend(self, X: Any) -> NDArray[np.float64]:
         """Return the mean over trees of the leaves' weighted values, of shape (n_samples, c)."""
         check_is_fitted(self)
-        X = host_data(X)
+        X = _rows_of(X)
         n = _num_samples(X)
         splits = [tree.splits for tree in self.trees_]
         blend = None
@@ -245,7 +245,7 @@ class BaseTree(ABC, BaseEstimator):
             Numbers in `trees_[t].leaves`.
         """
         check_is_fitted(self)
-        X = host_data(X)
+        X = _rows_of(X)
         found = np.empty((_num_samples(X), len(self.trees_)), np.intp)
         for rows, encoded in encoded_chunks(self._encoder, X, self):
             for tree, of_tree in zip(self.trees_, found.T, strict=True):
@@ -355,3 +355,9 @@ class BaseTree(ABC, BaseEstimator):
     @abstractmethod
     def _coded(self, y: NDArray[Any]) -> NDArray[np.float64]:
         """See `Targets`."""
+
+
+def _rows_of(X: Any) -> Any:
+    """Return a table as one of the host whose rows can be taken."""
+    X = host_data(X)
+    return X if X is None or hasattr(X, "__getitem__") else np.asarray(X)

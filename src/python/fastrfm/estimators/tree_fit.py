@@ -176,6 +176,8 @@ def fit_trees(
             max_leaf_size=min(growth.max_leaf_size, len(rows) - 1),
             split_rows=growth.split_rows,
             overlap=growth.overlap,
+            # A constant leaf costs nothing, whatever its size.
+            splits_constant=targets._constant_leaf(rows.y[:1]) is None,
             rng=rng,
             sample_weight=rows.weight,
         )
