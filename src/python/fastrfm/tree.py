@@ -39,6 +39,8 @@ DROPPED_WEIGHT = 0.01
 # A direction in which one value is so common that a side would get less than this part of the rows
 # halves nothing; the next one is taken. (Not measured: it bounds the depth.)
 LEAST_SHARE = 0.1
+# Values so near each other, relative to the largest, are taken for equal: hundreds of roundings.
+ALIKE = 1e-13
 
 
 @dataclass(frozen=True)
@@ -206,25 +208,22 @@ def _halve(along: NDArray[np.float64], overlap: float) -> _Halves | None:
     """Split at the gap between values that is nearest the median; None where none is near it."""
     values = np.sort(along)
     n = len(values)
-    gaps = np.flatnonzero(values[:-1] < values[1:]) + 1  # rows up to each gap
+    # A product may round equal rows differently.
+    alike = ALIKE * np.abs(values[[0, -1]]).max()
+    gaps = np.flatnonzero(np.diff(values) > alike) + 1  # rows up to each gap
     if not len(gaps):
         return None
     at = int(gaps[np.argmin(np.abs(gaps - n / 2))])
     if not LEAST_SHARE * n <= at <= (1 - LEAST_SHARE) * n:
         return None
-    # Of two neighbouring floats the mean may be the larger one.
-    threshold = min((values[at - 1] + values[at]) / 2, np.nextafter(values[at], -np.inf))
+    threshold = (values[at - 1] + values[at]) / 2
     spread = float(np.subtract(*np.quantile(values, (0.75, 0.25))))
     left, right = along <= threshold, along > threshold
-    more = round(overlap * n / 2)
+    more = round(overlap * min(at, n - at))
     if more:
-        wide = (
-            along <= values[min(at + more, n) - 1],
-            along >= values[max(at - more, 0)],
-        )
-        # Ties may make an overlap of all rows, which would never end.
-        if not wide[0].all() and not wide[1].all():
-            left, right = left | wide[0], right | wide[1]
+        # Of rows that lie alike either all are in the overlap or none, so that it has no more.
+        left |= along < values[min(at + more, n - 1)] - alike
+        right |= along > values[max(at - more - 1, 0)] + alike
     return _Halves(float(threshold), spread, left, right)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from fastrfm.estimators.tree_base import BaseTree
 from fastrfm.persistence.container import read_container, write_container
 from fastrfm.persistence.errors import ModelFileError
 from fastrfm.persistence.models import model_of, model_state
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         TreeRFMRegressor,
     )
     from fastrfm.estimators.base import BaseRFM
-    from fastrfm.estimators.tree_base import BaseTree
 
 __all__ = ["ModelFileError", "load", "save"]
 
@@ -38,8 +38,10 @@ def save(
     """Write a fitted estimator; see :meth:`fastrfm.RFMRegressor.save`."""
     if centers_dtype not in (None, "float16"):
         raise ValueError(f"centers_dtype must be None or 'float16'; got {centers_dtype!r}")
-    is_tree = type(model).__name__ in TREES
-    document, arrays = (tree_state if is_tree else model_state)(model, centers_dtype)
+    if isinstance(model, BaseTree):
+        document, arrays = tree_state(model, centers_dtype)
+    else:
+        document, arrays = model_state(model, centers_dtype)
     try:
         _estimator_of(document, arrays)
     except ModelFileError as error:
