@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,18 @@ CASES = (
 )
 # Rows of a leaf; 0 is the plain estimator.
 LEAF_SIZES = (0, 10_000, 5_000)
-HEADERS = ("data", "rows", "model", "leaves", "temperature", "error", "log-loss", "s", "peak GB")
+HEADERS = (
+    "data",
+    "rows",
+    "model",
+    "leaves",
+    "temperature",
+    "error",
+    "log-loss",
+    "s",
+    "CPU s",
+    "peak GB",
+)
 MADE_UP_ROWS = 20_000
 # A tree whose error is within so much of the plain estimator's is as good.
 EQUAL = 0.01
@@ -75,9 +86,9 @@ def measure(case: str, data: Path, leaf: int, options: dict[str, Any]) -> dict[s
     kind = getattr(fastrfm, ("Tree" if leaf else "") + names[is_classification])
     own = {"max_leaf_size": leaf} if leaf else {}
     model = kind(categorical_features=categories, random_state=0, **own, **options)
-    started = perf_counter()
+    started = perf_counter(), process_time()
     model.fit(X[~test], y[~test])
-    seconds = perf_counter() - started
+    seconds, of_cpu = perf_counter() - started[0], process_time() - started[1]
     row = {
         "data": case,
         "rows": int((~test).sum()),
@@ -85,6 +96,7 @@ def measure(case: str, data: Path, leaf: int, options: dict[str, Any]) -> dict[s
         "leaves": len(model.trees_[0].leaves) if leaf else 1,
         "temperature": model.temperature_ if leaf else None,
         "seconds": seconds,
+        "cpu_seconds": of_cpu,
         "log_loss": None,
     }
     if is_classification:
@@ -121,7 +133,7 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def write(rows: list[dict[str, Any]], output: Path) -> None:
+def write(rows: list[dict[str, Any]], options: dict[str, Any], output: Path) -> None:
     """Write the table."""
     machine = describe_machine(fastrfm.show_config()["threads"])
     table = [
@@ -134,13 +146,16 @@ def write(rows: list[dict[str, Any]], output: Path) -> None:
             f"{row['error']:.4f}",
             "" if row["log_loss"] is None else f"{row['log_loss']:.4f}",
             f"{row['seconds']:.0f}",
+            f"{row['cpu_seconds']:.0f}",
             f"{row['peak']:.2f}",
         )
         for row in rows
     ]
     lines = [
-        "- `python bench/trees.py --data FOLDER`: the defaults, but for `max_leaf_size`",
-        f"- {machine['cpu']}, {machine['cores']} cores, {machine['isa_level']}; "
+        f"- `python bench/trees.py --data FOLDER --options '{json.dumps(options)}'`: the defaults, "
+        "but for `max_leaf_size` and these options, which leaves and plain estimators have",
+        f"- {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"{machine['isa_level']}; "
         f"Python {machine['python']}, commit {machine['commit']}, {machine['date']}",
         "- error: test RMSE of standardised targets, or the part of wrong labels",
         "- peak: resident memory of the whole process",
@@ -186,7 +201,7 @@ def main() -> None:
             print(done.stdout, end="", flush=True)
     order = {case: number for number, case in enumerate(CASES)}
     rows.sort(key=lambda row: (order[row["data"]], bool(row["leaf"]), -row["leaf"]))
-    write(rows, arguments.output)
+    write(rows, arguments.options, arguments.output)
 
 
 if __name__ == "__main__":

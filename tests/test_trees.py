@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
+import pickle
+from types import ModuleType
 from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.base import clone
@@ -26,7 +28,7 @@ from fastrfm.tree import DROPPED_WEIGHT, Splits, grow, without_light_leaves
 Array = NDArray[Any]
 
 QUICK = PAPERS | {"n_iter": 1, "alpha": 0.1, "random_state": 0}
-TEMPERATURES = st.sampled_from([0.0, 0.03, 0.5, 4.0])
+TEMPERATURES = st.floats(0, 5)
 
 
 def regression(n: int = 240, d: int = 4) -> tuple[Array, Array]:
@@ -79,10 +81,11 @@ def weights_one_by_one(splits: Splits, x: Array, temperature: float) -> Array:
     return found
 
 
+@settings(max_examples=10)
 @given(temperature=TEMPERATURES)
 def test_routing_is_as_defined_and_sums_to_one(temperature: float) -> None:
-    X, y = regression()
-    splits, _ = tree_of(X, y, max_leaf_size=40)
+    X, y = regression(160)
+    splits, _ = tree_of(X, y, max_leaf_size=20)
     assert splits.n_leaves == 8
     weights = splits.weights(X, temperature)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
@@ -92,10 +95,11 @@ def test_routing_is_as_defined_and_sums_to_one(temperature: float) -> None:
         assert set(np.unique(weights)) == {0.0, 1.0}
 
 
+@settings(max_examples=10)
 @given(temperature=TEMPERATURES)
 def test_what_is_dropped_is_little(temperature: float) -> None:
-    X, y = regression()
-    splits, _ = tree_of(X, y, max_leaf_size=40)
+    X, y = regression(160)
+    splits, _ = tree_of(X, y, max_leaf_size=20)
     weights = splits.weights(X, temperature)
     kept = without_light_leaves(weights)
     np.testing.assert_allclose(kept.sum(axis=1), 1, rtol=1e-12)
@@ -182,13 +186,13 @@ def test_temperature_zero_asks_a_rows_own_leaf() -> None:
 @pytest.mark.parametrize("n_trees", [1, 3])
 def test_a_single_leaf_is_the_plain_estimator(n_trees: int) -> None:
     X, y = load_diabetes(return_X_y=True)
-    tree = TreeRFMRegressor(n_trees=n_trees, random_state=3, norm=2).fit(X, y)
-    plain = RFMRegressor(random_state=3, norm=2).fit(X, y)
+    tree = TreeRFMRegressor(n_trees=n_trees, random_state=3, norm=2, n_iter=1).fit(X, y)
+    plain = RFMRegressor(random_state=3, norm=2, n_iter=1).fit(X, y)
     np.testing.assert_array_equal(tree.predict(X), plain.predict(X))
     np.testing.assert_allclose(tree.feature_importances_, plain.feature_importances_)
     assert len(tree.trees_) == 1
     X, y = load_iris(return_X_y=True)
-    options: dict[str, Any] = {"norm": 2, "random_state": 3, "class_weight": "balanced"}
+    options = {"norm": 2, "n_iter": 1, "random_state": 3, "class_weight": "balanced"}
     forest = TreeRFMClassifier(**options).fit(X[20:], y[20:])
     alone = RFMClassifier(**options).fit(X[20:], y[20:])
     np.testing.assert_array_equal(forest.predict_proba(X), alone.predict_proba(X))
@@ -470,6 +474,23 @@ def test_where_it_predicts() -> None:
     assert fitted.to_device("cpu") is fitted
     with pytest.raises(ValueError, match='device must be "cpu" or "cuda"; got \'tpu\''):
         fitted.to_device("tpu")
+
+
+def test_leaves_on_a_device(cupy: ModuleType) -> None:
+    X, y = regression(80)
+    options = QUICK | {"max_leaf_size": 40, "overlap": 0.0, "temperature": 0.2}
+    expected = TreeRFMRegressor(device="cpu", **options).fit(X, y)
+    model = TreeRFMRegressor(device="cuda", **options).fit(cupy.asarray(X), cupy.asarray(y))
+    assert (expected.device_, model.device_) == ("cpu", "cuda")
+    found = model.predict(cupy.asarray(X))
+    assert isinstance(found, cupy.ndarray)
+    np.testing.assert_allclose(cupy.asnumpy(found), expected.predict(X), rtol=1e-5)
+    assert pickle.loads(pickle.dumps(model)).device_ == "cpu"
+    model.to_device("cpu")
+    assert model.device_ == "cpu"
+    np.testing.assert_allclose(model.predict(X), expected.predict(X), rtol=1e-5)
+    model.to_device("cuda")
+    assert {leaf.device_ for leaf in model._plain_leaves()} == {"cuda"}
 
 
 @pytest.mark.parametrize("kind", [TreeRFMRegressor, TreeRFMClassifier])
