@@ -77,15 +77,13 @@ def signature_with(plain: type) -> inspect.Signature:
 
 def describe(plain: type) -> Callable[[Class], Class]:
     """Return a decorator that replaces ``{parameters}`` in a docstring by their descriptions."""
-    text = inspect.cleandoc(plain.__doc__ or "")
-    start = text.index("norm : float")
-    of_leaves = text[start : text.index("\n\nAttributes\n")]
 
     def described(cls: Class) -> Class:
-        if cls.__doc__ is not None:  # python -OO
-            cls.__doc__ = inspect.cleandoc(cls.__doc__).replace(
-                "{parameters}", f"{_OWN}\n{of_leaves}"
-            )
+        if plain.__doc__ is not None and cls.__doc__ is not None:  # as under python -OO
+            text = inspect.cleandoc(plain.__doc__)
+            of_leaves = text[text.index("norm : float") : text.index("\n\nAttributes\n")]
+            doc = inspect.cleandoc(cls.__doc__)
+            cls.__doc__ = doc.replace("{parameters}", f"{_OWN}\n{of_leaves}") + "\n"
         return cls
 
     return described
