@@ -167,7 +167,7 @@ def test_leaves_are_plain_estimators_of_their_rows() -> None:
         assert np.count_nonzero(part) == 60
     np.testing.assert_array_equal(fitted.leaf_weights, [60.0] * 4)
     # The blend by hand, of all leaves.
-    encoded = tree._encoder.transform(X)
+    encoded = tree._split_encoder.transform(X)
     weights = [weights_one_by_one(fitted.splits, x, 0.5) for x in encoded]
     values = np.stack([alone.predict(X) for alone in plain], axis=1)
     by_hand = np.sum(weights * values, axis=1)

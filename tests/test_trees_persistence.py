@@ -13,9 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
+from typer.testing import CliRunner
 
 from cases import essentials
 from fastrfm import ModelFileError, TreeRFMClassifier, TreeRFMRegressor, load
+from fastrfm.cli import build_app
 from fastrfm.estimators.leaves import ConstantLeaf
 from fastrfm.members import PAPERS
 from fastrfm.persistence.container import read_container, write_container
@@ -94,6 +96,24 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="only TreeRFMRegressor, TreeRFMClassifier themselves"):
         model.save(tmp_path / "model.frfm")
     assert not (tmp_path / "model.frfm").exists()
+
+
+def test_the_command_predicts_with_a_tree(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"size": rng.normal(size=60), "code": np.array(["01", "2"])[rng.integers(2, size=60)]}
+    )
+    kind = np.where((table["size"] > 0) ^ (table["code"] == "2"), "dear", "cheap")
+    model = TreeRFMClassifier(max_leaf_size=30, **QUICK).fit(table, kind)
+    model.save(tmp_path / "model.frfm")
+    table.to_csv(tmp_path / "new.csv", index=False)
+    paths = [str(tmp_path / name) for name in ("model.frfm", "new.csv", "out.csv")]
+    arguments = ["predict", *paths[:2], "-o", paths[2], "--proba"]
+    result = CliRunner().invoke(build_app(), arguments)
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(paths[2])
+    np.testing.assert_array_equal(found["prediction"], model.predict(table))
+    np.testing.assert_allclose(found["probability_dear"], model.predict_proba(table)[:, 1])
 
 
 Change = Callable[[dict[str, Any], dict[str, Array]], Any]

@@ -152,7 +152,7 @@ class BaseTree(ABC, BaseEstimator):
             check_consistent_length(X_val, y_val)
             validation = Rows(X_val, np.asarray(y_val), class_weights_of(y_val, rows.y, unit))
             validation_encoded = encoder.transform(X_val, estimator=self)
-        self._encoder: TableEncoder = encoder
+        self._split_encoder: TableEncoder = encoder
 
         everything = np.arange(len(rows))
         if len(rows) <= self.max_leaf_size:
@@ -221,7 +221,7 @@ class BaseTree(ABC, BaseEstimator):
         n = _num_samples(X)
         splits = [tree.splits for tree in self.trees_]
         blend = None
-        shares = leaf_shares(splits, self.temperature_, self._encoder, X, self)
+        shares = leaf_shares(splits, self.temperature_, self._split_encoder, X, self)
         for tree, leaf, rows, weights in shares:
             part = X if len(rows) == n else take_rows(X, rows)
             values = self._values(self.trees_[tree].leaves[leaf], part)
@@ -247,7 +247,7 @@ class BaseTree(ABC, BaseEstimator):
         check_is_fitted(self)
         X = _rows_of(X)
         found = np.empty((_num_samples(X), len(self.trees_)), np.intp)
-        for rows, encoded in encoded_chunks(self._encoder, X, self):
+        for rows, encoded in encoded_chunks(self._split_encoder, X, self):
             for tree, of_tree in zip(self.trees_, found.T, strict=True):
                 of_tree[rows] = tree.splits.leaf_of(encoded)
         return found

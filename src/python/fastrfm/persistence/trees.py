@@ -58,7 +58,7 @@ _OF_ALL = (
     "trees_",
     "temperature_",
     "feature_importances_",
-    "_encoder",
+    "_split_encoder",
     "_metadata_requests",
 )
 _OF_TARGETS = {
@@ -116,7 +116,7 @@ def tree_state(
         "parameters": parameters_state(model, store),
         "n_features": int(model.n_features_in_),
         "feature_names": None if names is None else store.add("feature_names_in_", names),
-        "encoder": encoder_state(model._encoder, "encoder", store),
+        "encoder": encoder_state(model._split_encoder, "encoder", store),
         "temperature": float(model.temperature_),
         "trees": [
             _tree_state(tree, centers_dtype, store.within(f"trees.{i}."))
@@ -155,7 +155,7 @@ def tree_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Tree:
     names = read_feature_names(record, d)
     if names is not None:
         model.feature_names_in_ = names
-    model._encoder = encoder_of(record.record("encoder", ENCODER_FIELDS), d, names)
+    model._split_encoder = encoder_of(record.record("encoder", ENCODER_FIELDS), d, names)
     model.temperature_ = record.number("temperature")
     if isinstance(model, TreeRFMRegressor):
         model._target_ndim = record.record("targets", ("ndim",)).integer("ndim", low=1)
@@ -213,7 +213,7 @@ class _Budget:
 
 
 def _tree_of(record: Record, model: Tree, budget: _Budget) -> FittedTree:
-    d = len(model._encoder.source_)
+    d = len(model._split_encoder.source_)
     directions = record.array("directions", shape=(None, d))
     s = len(directions)
     splits = Splits(
