@@ -62,7 +62,7 @@ def made_up(n: int) -> tuple[Array, Array]:
     X = rng.uniform(-1, 1, size=(n, 12)).astype(np.float32)
     region = np.floor(2 * (X[:, 0] + 1)).astype(int).clip(0, 3)
     first, second = (X[np.arange(n), 1 + 2 * region + k] for k in (0, 1))
-    y = 2.0 * region + np.cos(6 * first) * np.cos(3 * second) + 0.1 * rng.standard_normal(n)
+    y = 2.0 * region + np.cos(5 * np.hypot(first, second)) + 0.1 * rng.standard_normal(n)
     return X, y.astype(np.float32)
 
 

@@ -138,6 +138,7 @@ class BaseTree(ABC, BaseEstimator):
         if weight is not None and not weight.all():
             kept = np.flatnonzero(weight)
             rows, unit = rows.of(kept), None if unit is None else unit[kept]
+        self._check_kept(rows.y)
         encoder.fit(rows.X, rows.weight, estimator=self)
         Y = plain._fit_targets(rows.y, rows.weight)
         self._learn_targets(plain)
@@ -339,6 +340,9 @@ class BaseTree(ABC, BaseEstimator):
     @abstractmethod
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
         """Check `y`."""
+
+    def _check_kept(self, y: NDArray[Any]) -> None:
+        """Check the targets of the rows that have weight."""
 
     @abstractmethod
     def _learn_targets(self, plain: BaseRFM) -> None:

@@ -163,13 +163,15 @@ class TreeRFMClassifier(ClassifierMixin, BaseTree):
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
         y_array: NDArray[Any] = column_or_1d(check_targets(self, y), warn=True)
         check_classification_targets(y_array)
-        classes = np.unique(y_array)
+        return y_array
+
+    def _check_kept(self, y: NDArray[Any]) -> None:
+        classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least two classes, but y contains only one "
                 f"class: {classes.tolist()[0]!r}"
             )
-        return y_array
 
     def _learn_targets(self, plain: BaseRFM) -> None:
         assert isinstance(plain, RFMClassifier)
