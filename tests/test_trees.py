@@ -443,7 +443,7 @@ def test_bad_data_are_refused_in_the_trees_name() -> None:
         TreeRFMRegressor().fit(X, y, X_val=X)
     with pytest.raises(ValueError, match="TreeRFMClassifier needs at least two classes"):
         TreeRFMClassifier().fit(X, np.zeros(60))
-    with pytest.raises(ValueError, match="TreeRFMClassifier needs .* only one class: True"):
+    with pytest.raises(ValueError, match=r"TreeRFMClassifier needs .* only one class: True"):
         TreeRFMClassifier().fit(X, y > 0, sample_weight=y > 0)
     with pytest.raises(ValueError, match="y_val contains classes that y does not"):
         TreeRFMClassifier().fit(X, y > 0, X_val=X, y_val=np.full(60, 7))
