@@ -118,7 +118,11 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     lines = []
     plain = {row["data"]: row["error"] for row in rows if not row["leaf"]}
     for leaf in sorted({row["leaf"] for row in rows} - {0}, reverse=True):
-        ratios = {r["data"]: r["error"] / plain[r["data"]] for r in rows if r["leaf"] == leaf}
+        ratios = {
+            r["data"]: r["error"] / plain[r["data"]]
+            for r in rows
+            if r["leaf"] == leaf and r["data"] in plain
+        }
         groups = {
             "better": [d for d, r in ratios.items() if r < 1 - EQUAL],
             "as good": [d for d, r in ratios.items() if abs(r - 1) <= EQUAL],
