@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 from fastrfm._version import __version__
 from fastrfm.checkpoints import CheckpointError
 from fastrfm.config import show_config
-from fastrfm.estimators import RFMClassifier, RFMRegressor
+from fastrfm.estimators import (
+    RFMClassifier,
+    RFMRegressor,
+    TreeRFMClassifier,
+    TreeRFMRegressor,
+)
 from fastrfm.gradients import agop, gradients
 from fastrfm.kernels import kernel_matmul, kernel_matrix
 from fastrfm.persistence import ModelFileError, load
@@ -29,6 +34,8 @@ __all__ = [
     "RFMClassifier",
     "RFMRegressor",
     "TrainingDisplay",
+    "TreeRFMClassifier",
+    "TreeRFMRegressor",
     "__version__",
     "agop",
     "gradients",

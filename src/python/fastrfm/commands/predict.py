@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fastrfm.commands.common import check_cuda, check_output, say, sentences
-from fastrfm.estimators import RFMClassifier, RFMRegressor
+from fastrfm.estimators import (
+    RFMClassifier,
+    RFMRegressor,
+    TreeRFMClassifier,
+    TreeRFMRegressor,
+)
 from fastrfm.persistence import load
 from fastrfm.table_files import DataError, check_suffix, is_number, read_table, write_table
 
@@ -18,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictOptions", "run_predict"]
 
-Model = RFMRegressor | RFMClassifier
+Model = RFMRegressor | RFMClassifier | TreeRFMRegressor | TreeRFMClassifier
+CLASSIFIERS = (RFMClassifier, TreeRFMClassifier)
 
 # Names of columns that a note lists; there may be thousands.
 LISTED = 5
@@ -68,7 +74,7 @@ def run_predict(options: PredictOptions, console: Console) -> None:
     if options.device == "cuda":
         check_cuda()
     model = load(options.model)
-    is_classifier = isinstance(model, RFMClassifier)
+    is_classifier = isinstance(model, CLASSIFIERS)
     if options.proba and not is_classifier:
         raise DataError("--proba is for classifiers, and this is the model of a regression")
     text = _features_of(model, str)
@@ -93,7 +99,7 @@ def run_predict(options: PredictOptions, console: Console) -> None:
             if y.ndim == 1
             else {f"prediction_{i}": column for i, column in enumerate(y.T)}
         )
-        if options.proba and isinstance(model, RFMClassifier):
+        if options.proba and isinstance(model, CLASSIFIERS):
             probabilities = model.predict_proba(X)
             names = [f"probability_{label}" for label in model.classes_.tolist()]
             columns |= dict(zip(names, probabilities.T, strict=True))
@@ -105,7 +111,10 @@ def _features_of(model: Model, kind: type) -> list[str]:
     """Return the features that are categories of strings, or booleans, where they have names."""
     if not hasattr(model, "feature_names_in_"):
         return []
-    categories = next(iter(model._encoders.values()))._categories
+    if isinstance(model, (RFMRegressor, RFMClassifier)):
+        categories = next(iter(model._encoders.values()))._categories
+    else:
+        categories = model._split_encoder._categories
     return [
         str(model.feature_names_in_[feature])
         for feature, category in categories.items()

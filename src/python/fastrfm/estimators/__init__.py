@@ -2,5 +2,7 @@
 
 from fastrfm.estimators.classifier import RFMClassifier
 from fastrfm.estimators.regressor import RFMRegressor
+from fastrfm.estimators.tree_classifier import TreeRFMClassifier
+from fastrfm.estimators.tree_regressor import TreeRFMRegressor
 
-__all__ = ["RFMClassifier", "RFMRegressor"]
+__all__ = ["RFMClassifier", "RFMRegressor", "TreeRFMClassifier", "TreeRFMRegressor"]

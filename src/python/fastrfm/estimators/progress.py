@@ -66,7 +66,7 @@ class FitWatch(Watch):
     @contextmanager
     def running(self) -> Iterator[FitWatch]:
         """Show the bar, and log, until the block ends."""
-        with _logging_to_someone(self._verbose > 1):
+        with logging_to_someone(self._verbose > 1):
             if self._verbose:
                 self._bar = tqdm(
                     total=1.0,
@@ -171,7 +171,7 @@ class FitWatch(Watch):
 
 
 @contextmanager
-def _logging_to_someone(wanted: bool) -> Iterator[None]:
+def logging_to_someone(wanted: bool) -> Iterator[None]:
     """Let INFO through, to standard error if nobody has configured logging."""
     if not wanted or _logger.isEnabledFor(logging.INFO):
         yield

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from textwrap import shorten
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from numpy.typing import NDArray
+
+from fastrfm.estimators.tree_base import BaseTree
 from fastrfm.persistence.container import read_container, write_container
 from fastrfm.persistence.errors import ModelFileError
 from fastrfm.persistence.models import model_of, model_state
+from fastrfm.persistence.trees import TREES, tree_of, tree_state
 
 if TYPE_CHECKING:
-    from fastrfm.estimators import RFMClassifier, RFMRegressor
+    from fastrfm.estimators import (
+        RFMClassifier,
+        RFMRegressor,
+        TreeRFMClassifier,
+        TreeRFMRegressor,
+    )
     from fastrfm.estimators.base import BaseRFM
 
 __all__ = ["ModelFileError", "load", "save"]
@@ -20,7 +30,7 @@ LONGEST_REASON = 300  # scikit-learn's messages show whole arrays
 
 
 def save(
-    model: BaseRFM,
+    model: BaseRFM | BaseTree,
     path: str | PathLike[str],
     *,
     centers_dtype: Literal["float16"] | None = None,
@@ -28,16 +38,21 @@ def save(
     """Write a fitted estimator; see :meth:`fastrfm.RFMRegressor.save`."""
     if centers_dtype not in (None, "float16"):
         raise ValueError(f"centers_dtype must be None or 'float16'; got {centers_dtype!r}")
-    document, arrays = model_state(model, centers_dtype)
+    if isinstance(model, BaseTree):
+        document, arrays = tree_state(model, centers_dtype)
+    else:
+        document, arrays = model_state(model, centers_dtype)
     try:
-        model_of(document, arrays)
+        _estimator_of(document, arrays)
     except ModelFileError as error:
         # Better now than when it is loaded and this model is gone.
         raise ValueError(f"this {type(model).__name__} cannot be saved: {error}") from error
     write_container(path, document, arrays)
 
 
-def load(path: str | PathLike[str]) -> RFMRegressor | RFMClassifier:
+def load(
+    path: str | PathLike[str],
+) -> RFMRegressor | RFMClassifier | TreeRFMRegressor | TreeRFMClassifier:
     """Read an estimator that its method `save` has written.
 
     Nothing in the file is run: it holds numbers and names, and what they are is checked before it
@@ -50,7 +65,7 @@ def load(path: str | PathLike[str]) -> RFMRegressor | RFMClassifier:
 
     Returns
     -------
-    model : RFMRegressor or RFMClassifier
+    model : RFMRegressor, RFMClassifier, TreeRFMRegressor or TreeRFMClassifier
         It predicts what the saved one did: with the same bits on the same kind of processor, and
         within rounding on others.
 
@@ -81,7 +96,7 @@ def load(path: str | PathLike[str]) -> RFMRegressor | RFMClassifier:
     try:
         document, arrays = read_container(path)
         try:
-            return model_of(document, arrays)
+            return _estimator_of(document, arrays)
         except ModelFileError as error:
             raise ModelFileError(
                 f"its checksum is right, but {error}; save did not write it"
@@ -95,3 +110,10 @@ def load(path: str | PathLike[str]) -> RFMRegressor | RFMClassifier:
             ) from error
     except ModelFileError as error:
         raise ModelFileError(f"{path} cannot be loaded: {error}") from error
+
+
+def _estimator_of(
+    document: Any, arrays: Mapping[str, NDArray[Any]]
+) -> RFMRegressor | RFMClassifier | TreeRFMRegressor | TreeRFMClassifier:
+    name = document.get("estimator") if isinstance(document, dict) else None
+    return tree_of(document, arrays) if name in TREES else model_of(document, arrays)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
@@ -39,13 +40,21 @@ from fastrfm.persistence.tables import (
 from fastrfm.persistence.values import ArrayStore, encode
 from fastrfm.preprocessing import Columns, TableEncoder
 
-__all__ = ["SCHEMA", "model_of", "model_state"]
+__all__ = [
+    "SCHEMA",
+    "model_of",
+    "model_state",
+    "parameters_state",
+    "read_feature_names",
+    "with_parameters",
+]
 
 # Raised by one whenever a file written before could be misread, or one written now by an older
 # fastrfm.
 SCHEMA = 1
 
 Model = RFMRegressor | RFMClassifier
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
 
 _CLASSES: dict[str, type[Model]] = {
     "RFMRegressor": RFMRegressor,
@@ -96,7 +105,7 @@ _CLASSES_FIELDS = ("classes", "priors", "power", "floor")
 
 
 def model_state(
-    model: BaseRFM, centers_dtype: str | None = None
+    model: BaseRFM, centers_dtype: str | None = None, store: ArrayStore | None = None
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return the document and the arrays that `model_of` makes an equal estimator of.
 
@@ -105,6 +114,8 @@ def model_state(
     model : RFMRegressor or RFMClassifier
     centers_dtype : {"float16"}, default=None
         In which the rows `X_fit_` are stored; None: their own.
+    store : ArrayStore, optional
+        Gets the arrays; by default a new one.
 
     Raises
     ------
@@ -125,17 +136,13 @@ def model_state(
     kept = (*parameters, *_OF_ALL, *_DERIVED, *_OF_TARGETS[name], _ROUTING, *_OF_PROCESS)
     check_attributes(model, kept, f"this {name}")
 
-    store = ArrayStore()
+    store = ArrayStore() if store is None else store
     names = getattr(model, "feature_names_in_", None)
     document = {
         "schema": SCHEMA,
         "fastrfm": __version__,
         "estimator": name,
-        "parameters": {
-            key: encode(_number_or_none(value), f"parameters.{key}", store)
-            for key, value in parameters.items()
-            if key not in _NOT_KEPT
-        },
+        "parameters": parameters_state(model, store),
         "n_features": int(model.n_features_in_),
         "feature_names": None if names is None else store.add("feature_names_in_", names),
         "encoders": {
@@ -180,14 +187,12 @@ def model_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Model:
     record = Record(document, "the model", arrays, _FIELDS)
     record.integer("schema", low=1)
     name = record.choice("estimator", tuple(_CLASSES))
-    model = _with_parameters(_CLASSES[name], record)
+    model = with_parameters(_CLASSES[name], record)
 
     d = record.integer("n_features", low=1)
     model.n_features_in_ = d
-    names = record.optional_array("feature_names", dtypes=[object], shape=(d,))
+    names = read_feature_names(record, d)
     if names is not None:
-        if not all(isinstance(label, str) for label in names.tolist()):
-            raise record.wrong("feature_names", "strings")
         model.feature_names_in_ = names
     encoders = record.record("encoders", None)
     if not set(encoders.content) <= set(COLUMNS):
@@ -215,6 +220,23 @@ def model_of(document: Any, arrays: Mapping[str, NDArray[Any]]) -> Model:
     return model
 
 
+def parameters_state(model: BaseEstimator, store: ArrayStore) -> dict[str, Any]:
+    """Return the parameters that `with_parameters` gives an estimator."""
+    return {
+        key: encode(_number_or_none(value), f"parameters.{key}", store)
+        for key, value in model.get_params(deep=False).items()
+        if key not in _NOT_KEPT
+    }
+
+
+def read_feature_names(record: Record, n_features: int) -> NDArray[np.object_] | None:
+    """Return the names of the features, None where there are none."""
+    names = record.optional_array("feature_names", dtypes=[object], shape=(n_features,))
+    if names is not None and not all(isinstance(label, str) for label in names.tolist()):
+        raise record.wrong("feature_names", "strings")
+    return names
+
+
 def _number_or_none(value: Any) -> Any:
     """Return a parameter; None if it is a generator of random numbers (`random_state`)."""
     is_generator = isinstance(value, np.random.RandomState) or value is np.random
@@ -227,14 +249,14 @@ def _encoder_record(encoders: Record, columns: str) -> Record:
     return encoders.record(columns, RAW_ENCODER_FIELDS if raw else ENCODER_FIELDS)
 
 
-def _with_parameters(cls: type[Model], record: Record) -> Model:
+def with_parameters(cls: type[Estimator], record: Record) -> Estimator:
     """Return an unfitted estimator; what an older file does not name is at its default."""
     parameters = record.record("parameters", None)
     known = cls._get_param_names()
     for name in parameters.content:
         if name not in known or name in _NOT_KEPT:
             raise record.wrong("parameters", f"of {cls.__name__}", f"with {name[:40]!r} in it")
-    model = cls(**{name: parameters.value(name) for name in parameters.content})
+    model: Estimator = cls(**{name: parameters.value(name) for name in parameters.content})
     model._validate_params()
     return model
 

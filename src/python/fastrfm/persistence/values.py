@@ -75,6 +75,12 @@ class ArrayStore:
             return {"narrowed": narrowed, "dtype": dtype.name}
         return {"array": self._put(name, np.asarray(array, dtype))}
 
+    def within(self, prefix: str) -> ArrayStore:
+        """Return a store that names arrays beginning with `prefix` and keeps them in this one."""
+        store = _Within(prefix)
+        store.arrays, store._names = self.arrays, self._names
+        return store
+
     def _put(self, name: str, array: NDArray[Any]) -> str:
         content = hashlib.sha256(np.ascontiguousarray(array).data).digest() if array.size else b""
         key = (array.dtype.str, array.shape, content)
@@ -84,6 +90,15 @@ class ArrayStore:
             self.arrays[name] = array
             self._names[key] = name
         return self._names[key]
+
+
+class _Within(ArrayStore):
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def _put(self, name: str, array: NDArray[Any]) -> str:
+        return super()._put(self._prefix + name, array)
 
 
 def array_of(spec: Any, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
