@@ -10,6 +10,7 @@
 #include "tile/gradient_tile.hpp"
 #include "tile/outer_products.hpp"
 #include "tile/output_mixer.hpp"
+#include "tile/parts.hpp"
 
 namespace fastrfm {
 namespace {
@@ -22,6 +23,23 @@ constexpr std::int64_t kChunkBytes = 64 << 20;
 struct PanelRow {
   std::int64_t output;
   std::int64_t first_point;
+};
+
+// Some of the centres, packed, and the gradients that are theirs.
+template <class T>
+struct CentrePart {
+  Source z;
+  PackedPoints<T> points;
+  GradientTile<T> tile;
+
+  CentrePart(const GradientSumsArgs<T>& args, const Parts& parts, std::int64_t number,
+             const Law<T>& law, const Transform<T>& transform, std::int64_t outputs,
+             std::int64_t panels_wanted, Interrupt& interrupt)
+      : z(slice(args.z, parts.begin(number), parts.end(number))),
+        points(pack_points(z, law, transform, gradient_forms(law), interrupt)),
+        tile(law, transform, args.x, z, points, outputs, args.x.rows, panels_wanted) {}
+  CentrePart(const CentrePart&) = delete;
+  CentrePart& operator=(const CentrePart&) = delete;
 };
 
 // Per panel of coordinates: squares (diagonal form) and, for each output, plain sums, in which each
@@ -55,8 +73,6 @@ template <class T>
 void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
   const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
   const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
-  const PackedPoints<T> centres =
-      pack_points(args.z, law, transform, gradient_forms(law), interrupt);
   const std::int64_t n = args.x.rows;
   const std::int64_t depth = transform.depth();
   std::optional<OutputMixer<T>> mixer;
@@ -64,14 +80,18 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
     mixer.emplace(args.coef, args.z.rows, args.outputs, args.output_samples, args.seed);
   const std::int64_t c = mixer ? args.output_samples : args.outputs;
   const std::int64_t lanes = level<T>().lanes;
-  const GradientTile<T> tile(law, transform, args.x, args.z, centres, c, n,
-                             mixer ? mixer->panels_wanted(depth) : 1);
+  const Parts parts = parts_of(args.z.rows, transform, args.part_rows);
+  const std::int64_t panels_wanted = mixer ? mixer->panels_wanted(depth) : 1;
+  std::optional<CentrePart<T>> packed;
+  std::int64_t packed_number = 0;
+  packed.emplace(args, parts, packed_number, law, transform, c, panels_wanted, interrupt);
   std::fill(args.sums, args.sums + (args.diagonal ? depth : depth * depth), 0.0);
   if (args.output_sums != nullptr) std::fill(args.output_sums, args.output_sums + c * depth, 0.0);
 
   // A task is a tile of points and a block of outputs; its rows in the chunk follow from its index.
-  const std::int64_t step = tile.points_per_task();
-  const std::int64_t output_blocks = ceil_div(c, tile.output_block());
+  const std::int64_t step = packed->tile.points_per_task();
+  const std::int64_t output_block = packed->tile.output_block();
+  const std::int64_t output_blocks = ceil_div(c, output_block);
   const std::int64_t tiles = ceil_div(n, step);
   const std::int64_t bytes_per_tile = step * c * depth * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t tiles_per_chunk =
@@ -92,33 +112,45 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
     typename OutputMixer<T>::Scratch mixer;
   };
   const auto make_scratch = [&]() -> Scratch {
-    return {tile.make_scratch(),
+    return {packed->tile.make_scratch(),
             mixer ? mixer->make_scratch() : typename OutputMixer<T>::Scratch{}};
   };
   for (std::int64_t first = 0; first < tiles; first += tiles_per_chunk) {
     const std::int64_t count = std::min(tiles_per_chunk, tiles - first);
-    parallel_tasks(
-        count * output_blocks, tile.operations(count * step), interrupt, make_scratch,
-        [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
-          const std::int64_t t = task / output_blocks;
-          const std::int64_t begin = (first + t) * step;
-          const std::int64_t end = std::min(n, begin + step);
-          const std::int64_t l0 = task % output_blocks * tile.output_block();
-          const std::int64_t l1 = std::min(c, l0 + tile.output_block());
-          const T* coef = mixer ? mixer->mix(first + t, scratch.mixer) : args.coef;
-          if (!tile.compute(begin, end, {coef, l0, l1}, scratch.tile, interrupt, calling_thread))
-            return;
-          const std::int64_t panels = ceil_div(end - begin, lanes);
-          for (std::int64_t l = l0; l < l1; ++l)
-            for (std::int64_t p = 0; p < panels; ++p) {
-              const T* g = tile.gradient(scratch.tile, p, l - l0);
-              const std::int64_t to = t * step * c + (l * panels + p) * lanes;
-              if (factors == nullptr)
-                chunk.put(g, to);
-              else
-                chunk.put(g, to, factors + begin + p * lanes);
-            }
-        });
+    // A gradient is a sum over the centres, and the chunk is where the parts of it meet.
+    for (std::int64_t part = 0; part < parts.count(); ++part) {
+      if (packed_number != part) {
+        packed.reset();  // before the next one takes memory
+        packed.emplace(args, parts, part, law, transform, c, panels_wanted, interrupt);
+        packed_number = part;
+      }
+      const GradientTile<T>& tile = packed->tile;
+      const bool last_part = part + 1 == parts.count();
+      parallel_tasks(
+          count * output_blocks, tile.operations(count * step), interrupt, make_scratch,
+          [&](std::int64_t task, Scratch& scratch, bool calling_thread) {
+            const std::int64_t t = task / output_blocks;
+            const std::int64_t begin = (first + t) * step;
+            const std::int64_t end = std::min(n, begin + step);
+            const std::int64_t l0 = task % output_blocks * output_block;
+            const std::int64_t l1 = std::min(c, l0 + output_block);
+            const T* coef = mixer ? mixer->mix(first + t, scratch.mixer) : args.coef;
+            coef += parts.begin(part) * c;
+            if (!tile.compute(begin, end, {coef, l0, l1}, scratch.tile, interrupt, calling_thread))
+              return;
+            const std::int64_t panels = ceil_div(end - begin, lanes);
+            for (std::int64_t l = l0; l < l1; ++l)
+              for (std::int64_t p = 0; p < panels; ++p) {
+                const T* g = tile.gradient(scratch.tile, p, l - l0);
+                const std::int64_t to = t * step * c + (l * panels + p) * lanes;
+                if (part == 0)
+                  chunk.put(g, to);
+                else
+                  chunk.add(g, to);
+                if (last_part && factors != nullptr) chunk.scale(to, factors + begin + p * lanes);
+              }
+          });
+    }
     std::int64_t used = 0;
     panel_rows.clear();
     for (std::int64_t t = 0; t < count; ++t) {

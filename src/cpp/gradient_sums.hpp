@@ -33,6 +33,7 @@ struct GradientSumsArgs {
   std::int64_t output_samples;  // 0: the outputs themselves
   std::uint64_t seed;           // of the mixtures
   const double* row_weights;    // n of them, at least 0; null: all 1
+  std::int64_t part_rows;       // centres packed at a time (tile/parts.hpp); 0: as many as are good
 };
 
 template <class T>

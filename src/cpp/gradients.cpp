@@ -4,13 +4,16 @@
 
 #include "common/parallel.hpp"
 #include "tile/gradient_tile.hpp"
+#include "tile/parts.hpp"
 
 namespace fastrfm {
+namespace {
 
+// All rows, for one part of the centres: `args.z` and `args.coef` are the part's. Adds to `out`, but
+// for the first part.
 template <class T>
-void gradients(const GradientArgs<T>& args, Interrupt& interrupt) {
-  const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
-  const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
+void gradients_of_part(const GradientArgs<T>& args, const Law<T>& law,
+                       const Transform<T>& transform, bool first_part, Interrupt& interrupt) {
   const PackedPoints<T> centres =
       pack_points(args.z, law, transform, gradient_forms(law), interrupt);
   const std::int64_t n = args.x.rows;
@@ -39,11 +42,27 @@ void gradients(const GradientArgs<T>& args, Interrupt& interrupt) {
         const std::int64_t count = std::min(lanes, end - begin - p * lanes);
         for (std::int64_t lane = 0; lane < count; ++lane) {
           T* out = args.out + ((begin + p * lanes + lane) * args.outputs + l) * d;
-          for (std::int64_t k = 0; k < d; ++k) out[k] = g[k * lanes + lane];
+          for (std::int64_t k = 0; k < d; ++k)
+            out[k] = first_part ? g[k * lanes + lane] : out[k] + g[k * lanes + lane];
         }
       }
   };
   parallel_tasks(ceil_div(n, step) * blocks, tile.operations(n), interrupt, make_scratch, body);
+}
+
+}  // namespace
+
+template <class T>
+void gradients(const GradientArgs<T>& args, Interrupt& interrupt) {
+  const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
+  const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
+  const Parts parts = parts_of(args.z.rows, transform, args.part_rows);
+  for (std::int64_t p = 0; p < parts.count(); ++p) {
+    GradientArgs<T> part = args;
+    part.z = slice(args.z, parts.begin(p), parts.end(p));
+    part.coef = args.coef + parts.begin(p) * args.outputs;
+    gradients_of_part(part, law, transform, p == 0, interrupt);
+  }
 }
 
 template void gradients(const GradientArgs<float>&, Interrupt&);

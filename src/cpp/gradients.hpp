@@ -22,6 +22,7 @@ struct GradientArgs {
   const T* coef;
   std::int64_t outputs;
   T* out;
+  std::int64_t part_rows;  // centres packed at a time (tile/parts.hpp); 0: as many as are good
 };
 
 template <class T>

@@ -4,16 +4,19 @@
 #include <vector>
 
 #include "common/parallel.hpp"
+#include "tile/parts.hpp"
 #include "tile/row_tile.hpp"
 #include "tile/touch.hpp"
 
 namespace fastrfm {
+namespace {
 
+// All rows, for one part of the centres: `args.z` and `args.v` are the part's. Adds to `out`, but for
+// the first part.
 template <class T>
-void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt) {
+void multiply_part(const KernelMatmulArgs<T>& args, const Law<T>& law,
+                   const Transform<T>& transform, bool first_part, Interrupt& interrupt) {
   const Level<T>& lv = level<T>();
-  const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
-  const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
   const PackedPoints<T> centres =
       pack_points(args.z, law, transform, {true, false, false}, interrupt);
   const auto tile = lv.values[static_cast<int>(law.norm)][static_cast<int>(law.radial)];
@@ -77,13 +80,30 @@ void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt) {
       }
     }
     for (std::int64_t i = 0; i < points.count; ++i)
-      for (std::int64_t l = 0; l < c; ++l)
-        args.out[(points.first + i) * c + l] =
-            scratch.sums[(i / lanes * c + l) * lanes + i % lanes];
+      for (std::int64_t l = 0; l < c; ++l) {
+        T& out = args.out[(points.first + i) * c + l];
+        const T sum = scratch.sums[(i / lanes * c + l) * lanes + i % lanes];
+        out = first_part ? sum : out + sum;
+      }
   };
   const double operations = static_cast<double>(n) * static_cast<double>(m) *
                             (law.operations(depth) + 2.0 * static_cast<double>(c));
   parallel_tasks(ceil_div(n, rows_per_task), operations, interrupt, make_scratch, body);
+}
+
+}  // namespace
+
+template <class T>
+void kernel_matmul(const KernelMatmulArgs<T>& args, Interrupt& interrupt) {
+  const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
+  const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
+  const Parts parts = parts_of(args.z.rows, transform, args.part_rows);
+  for (std::int64_t p = 0; p < parts.count(); ++p) {
+    KernelMatmulArgs<T> part = args;
+    part.z = slice(args.z, parts.begin(p), parts.end(p));
+    part.v = args.v + parts.begin(p) * args.outputs;
+    multiply_part(part, law, transform, p == 0, interrupt);
+  }
 }
 
 template void kernel_matmul(const KernelMatmulArgs<float>&, Interrupt&);

@@ -6,6 +6,7 @@
 
 #include "common/parallel.hpp"
 #include "tile/packed_layout.hpp"
+#include "tile/parts.hpp"
 #include "tile/value_block.hpp"
 
 namespace fastrfm {
@@ -19,15 +20,16 @@ struct Run {
   std::int64_t high;
 };
 
-// Full n x m output.
+// Rectangle of an output whose rows are `stride` apart.
 template <class T>
 struct FullOutput {
   static constexpr bool kRowsHoldAll = true;  // a block on the diagonal needs no mirroring
   T* out;
+  std::int64_t stride;
   std::int64_t columns;
   bool symmetric;
-  Run<T> row(std::int64_t r) const { return {out + r * columns, 0, columns}; }
-  Run<T> mirrored(std::int64_t s) const { return {out + s * columns, 0, symmetric ? columns : 0}; }
+  Run<T> row(std::int64_t r) const { return {out + r * stride, 0, columns}; }
+  Run<T> mirrored(std::int64_t s) const { return {out + s * stride, 0, symmetric ? columns : 0}; }
 };
 
 // Rectangular full packed lower triangle (tile/packed_layout.hpp).
@@ -181,7 +183,7 @@ void fill_symmetric(const KernelMatrixArgs<T>& args, bool packed, Interrupt& int
   if (packed)
     fill(values, blocks, PackedOutput<T>(args.out, n), true, pairs, interrupt);
   else
-    fill(values, blocks, FullOutput<T>{args.out, n, true}, true, pairs, interrupt);
+    fill(values, blocks, FullOutput<T>{args.out, n, n, true}, true, pairs, interrupt);
 }
 
 }  // namespace
@@ -190,18 +192,26 @@ template <class T>
 void kernel_matrix(const KernelMatrixArgs<T>& args, Interrupt& interrupt) {
   const Law<T> law = law_for<T>(args.kernel, args.root, args.x.features);
   const Transform<T> transform(law, args.root, args.x.features, central_point(args.z));
-  const PackedPoints<T> rows = pack_points(args.x, law, transform, {true, false, false}, interrupt);
-  const PackedPoints<T> lanes =
-      pack_points(args.z, law, transform, {false, true, false}, interrupt);
-  const ValueBlock<T> values(law, transform, args.x, args.z, rows, lanes);
-  const std::int64_t n = args.x.rows;
   const std::int64_t m = args.z.rows;
-  std::vector<Block> blocks;
-  for (std::int64_t i = 0; i < n; i += kBlock<T>)
-    for (std::int64_t j = 0; j < m; j += kBlock<T>)
-      blocks.push_back({i, std::min(i + kBlock<T>, n), j, std::min(j + kBlock<T>, m)});
-  fill(values, blocks, FullOutput<T>{args.out, m, false}, false,
-       static_cast<double>(n) * static_cast<double>(m), interrupt);
+  const Parts row_parts = parts_of(args.x.rows, transform, args.part_rows);
+  const Parts lane_parts = parts_of(m, transform, args.part_rows);
+  for (std::int64_t q = 0; q < lane_parts.count(); ++q) {
+    const Source z = slice(args.z, lane_parts.begin(q), lane_parts.end(q));
+    const PackedPoints<T> lanes = pack_points(z, law, transform, {false, true, false}, interrupt);
+    for (std::int64_t p = 0; p < row_parts.count(); ++p) {
+      const Source x = slice(args.x, row_parts.begin(p), row_parts.end(p));
+      const PackedPoints<T> rows = pack_points(x, law, transform, {true, false, false}, interrupt);
+      const ValueBlock<T> values(law, transform, x, z, rows, lanes);
+      std::vector<Block> blocks;
+      for (std::int64_t i = 0; i < x.rows; i += kBlock<T>)
+        for (std::int64_t j = 0; j < z.rows; j += kBlock<T>)
+          blocks.push_back(
+              {i, std::min(i + kBlock<T>, x.rows), j, std::min(j + kBlock<T>, z.rows)});
+      T* corner = args.out + row_parts.begin(p) * m + lane_parts.begin(q);
+      fill(values, blocks, FullOutput<T>{corner, m, z.rows, false}, false,
+           static_cast<double>(x.rows) * static_cast<double>(z.rows), interrupt);
+    }
+  }
 }
 
 template <class T>

@@ -20,6 +20,7 @@ struct KernelMatrixArgs {
   Root root;
   KernelParams kernel;
   T* out;
+  std::int64_t part_rows;  // points packed at a time (tile/parts.hpp); 0: as many as are good
 };
 
 // out: n x m.

@@ -9,7 +9,7 @@ template <class T>
 py::tuple call(const py::array& x, const py::array& z, const py::array& coef,
                const py::object& metric_root, double norm, double exponent, double bandwidth,
                bool diagonal, bool output_sums, std::int64_t output_samples, std::uint64_t seed,
-               const py::object& row_weights) {
+               const py::object& row_weights, std::int64_t part_rows) {
   GradientSumsArgs<T> args{};
   args.x = points(x);
   args.z = points(z);
@@ -29,6 +29,7 @@ py::tuple call(const py::array& x, const py::array& z, const py::array& coef,
     require(weights.ndim() == 1 && weights.shape(0) == args.x.rows, "row_weights must be (n,)");
     args.row_weights = contiguous<double>(weights, "row_weights must be C-contiguous float64");
   }
+  args.part_rows = part_rows;
   const std::int64_t depth = args.root.kind == Root::Kind::full ? args.root.rank : args.x.features;
   auto sums = diagonal ? py::array_t<double>(depth) : py::array_t<double>({depth, depth});
   auto by_output = py::array_t<double>({output_sums ? args.outputs : 0, depth});
@@ -46,15 +47,16 @@ void register_gradient_sums(py::module_& module) {
       [](const py::array& x, const py::array& z, const py::array& coef,
          const py::object& metric_root, double norm, double exponent, double bandwidth,
          bool diagonal, bool output_sums, std::int64_t output_samples, std::uint64_t seed,
-         const py::object& row_weights) {
+         const py::object& row_weights, std::int64_t part_rows) {
         return (is_float32(coef) ? call<float> : call<double>)(x, z, coef, metric_root, norm,
                                                                exponent, bandwidth, diagonal,
                                                                output_sums, output_samples, seed,
-                                                               row_weights);
+                                                               row_weights, part_rows);
       },
       py::arg("X"), py::arg("Z"), py::arg("coef"), py::arg("root").none(true), py::arg("norm"),
       py::arg("exponent"), py::arg("bandwidth"), py::arg("diagonal"), py::arg("output_sums"),
       py::arg("output_samples") = 0, py::arg("seed") = 0, py::arg("row_weights") = py::none(),
+      py::arg("part_rows") = 0,
       "Sums over rows and outputs of g g^T, (k, k) or its diagonal, and of g, (c, k) or None; in "
       "input space, or in the coordinates of a (d, k) root. With output_samples > 0, of as many "
       "random mixtures of the outputs. With row_weights (n,), each row times its weight.");

@@ -8,7 +8,7 @@ namespace {
 template <class T>
 void call(const py::array& x, const py::array& z, const py::array& coef,
           const py::object& metric_root, double norm, double exponent, double bandwidth,
-          py::array& out) {
+          py::array& out, std::int64_t part_rows) {
   GradientArgs<T> args{};
   args.x = points(x);
   args.z = points(z);
@@ -20,6 +20,7 @@ void call(const py::array& x, const py::array& z, const py::array& coef,
   args.outputs = coef.shape(1);
   args.out = writable<T>(out, args.x.rows * args.outputs * args.x.features,
                          "out must be C-contiguous (n, c, d)");
+  args.part_rows = part_rows;
   run([&](Interrupt& interrupt) { gradients(args, interrupt); });
 }
 
@@ -30,14 +31,14 @@ void register_gradients(py::module_& module) {
       "gradients",
       [](const py::array& x, const py::array& z, const py::array& coef,
          const py::object& metric_root, double norm, double exponent, double bandwidth,
-         py::array out) {
+         py::array out, std::int64_t part_rows) {
         if (is_float32(out))
-          call<float>(x, z, coef, metric_root, norm, exponent, bandwidth, out);
+          call<float>(x, z, coef, metric_root, norm, exponent, bandwidth, out, part_rows);
         else
-          call<double>(x, z, coef, metric_root, norm, exponent, bandwidth, out);
+          call<double>(x, z, coef, metric_root, norm, exponent, bandwidth, out, part_rows);
       },
       py::arg("X"), py::arg("Z"), py::arg("coef"), py::arg("root").none(true), py::arg("norm"),
-      py::arg("exponent"), py::arg("bandwidth"), py::arg("out"),
+      py::arg("exponent"), py::arg("bandwidth"), py::arg("out"), py::arg("part_rows") = 0,
       "Fill out (n, c, d) with the predictor's gradients in input space.");
 }
 

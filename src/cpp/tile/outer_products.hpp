@@ -40,13 +40,22 @@ struct Chunk {
       for (std::int64_t point = 0; point < lanes; ++point) to[point * lanes] = g[k * lanes + point];
     }
   }
-  // The same, those of each point times its factor.
-  void put(const T* g, std::int64_t first, const double* factors) {
+  // Added to what is there.
+  void add(const T* g, std::int64_t first) {
     for (std::int64_t k = 0; k < depth; ++k) {
       T* to = row(k / lanes, first) + k % lanes;
       for (std::int64_t point = 0; point < lanes; ++point)
-        to[point * lanes] = static_cast<T>(factors[point]) * g[k * lanes + point];
+        to[point * lanes] += g[k * lanes + point];
     }
+  }
+  // A panel's rows times the factors of their points.
+  void scale(std::int64_t first, const double* factors) {
+    for (std::int64_t panel = 0; panel * lanes < depth; ++panel)
+      for (std::int64_t point = 0; point < lanes; ++point) {
+        T* values_of_point = row(panel, first + point);
+        for (std::int64_t k = 0; k < lanes; ++k)
+          values_of_point[k] *= static_cast<T>(factors[point]);
+      }
   }
 };
 

@@ -17,6 +17,7 @@ def kernel_matrix(
     exponent: float,
     bandwidth: float,
     out: NDArray[Any],
+    part_rows: int = 0,
 ) -> None: ...
 def kernel_matrix_packed(
     X: NDArray[Any],
@@ -35,6 +36,20 @@ def kernel_matmul(
     exponent: float,
     bandwidth: float,
     out: NDArray[Any],
+    part_rows: int = 0,
+) -> None: ...
+def kernel_matmul_both_ways(
+    X: NDArray[Any],
+    Z: NDArray[Any],
+    V: NDArray[Any],
+    U: NDArray[Any],
+    root: NDArray[Any] | None,
+    norm: float,
+    exponent: float,
+    bandwidth: float,
+    out_x: NDArray[Any],
+    out_z: NDArray[Any],
+    part_rows: int = 0,
 ) -> None: ...
 def landmark_gram(C: NDArray[Any], out: NDArray[Any]) -> None: ...
 def landmark_matmul(C: NDArray[Any], B: NDArray[Any], out: NDArray[Any]) -> None: ...
@@ -49,6 +64,7 @@ def gradients(
     exponent: float,
     bandwidth: float,
     out: NDArray[Any],
+    part_rows: int = 0,
 ) -> None: ...
 def gradient_sums(
     X: NDArray[Any],
@@ -63,4 +79,5 @@ def gradient_sums(
     output_samples: int = 0,
     seed: int = 0,
     row_weights: NDArray[Any] | None = None,
+    part_rows: int = 0,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]: ...

@@ -42,6 +42,7 @@ __all__ = [
     "has_openmp",
     "isa_level",
     "kernel_matmul",
+    "kernel_matmul_both_ways",
     "kernel_matrix",
     "kernel_triangle",
     "landmark_gram",
@@ -187,6 +188,24 @@ def kernel_matmul(
     V = contiguous(V, dtype)
     _room.get().kernel_matmul(X, Z, V, kernel, root, out)
     return out
+
+
+def kernel_matmul_both_ways(
+    X: Array, Z: Array, V: Array, U: Array, kernel: Kernel, root: Root
+) -> tuple[Array, Array]:
+    """K(X, Z) V, (n, c), and K(X, Z)^T U, (m, c).
+
+    On the CPU from one evaluation of K(X, Z); CUDA has no such pass, and makes two.
+    """
+    if device_memory() is not None:
+        return kernel_matmul(X, Z, V, kernel, root), kernel_matmul(Z, X, U, kernel, root)
+    dtype = floating_dtype(X, Z, V)
+    of_rows = np.empty((len(X), V.shape[1]), dtype)
+    of_centres = np.empty((len(Z), U.shape[1]), dtype)
+    V, U = contiguous(V, dtype), contiguous(U, dtype)
+    law = (root, kernel.norm, kernel.exponent, kernel.bandwidth)
+    _cpu.kernel_matmul_both_ways(X, Z, V, U, *law, of_rows, of_centres)
+    return of_rows, of_centres
 
 
 def packed_matmul(A: Array, V: Array) -> Array:

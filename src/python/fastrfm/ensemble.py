@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastrfm.combination import combine, stacking_weights
 from fastrfm.losses import Loss
-from fastrfm.memory import within_memory_limit
+from fastrfm.memory import bytes_in_memory, within_memory_limit
 from fastrfm.preprocessing import Columns
 from fastrfm.problem import Ensemble, Member, Problem, Validation
 from fastrfm.recursion import (
@@ -217,7 +217,7 @@ def _within_limit(member: Member, problem: Problem, held: int, *, judged: bool) 
         X.shape[1],
         problem.Y.shape[1],
         problem.Y.dtype,
-        beside=held - X.nbytes,
+        tables=held,
         judged=judged,
     )
     return replace(member, settings=settings)
@@ -226,7 +226,8 @@ def _within_limit(member: Member, problem: Problem, held: int, *, judged: bool) 
 def _bytes_of(problem: Problem, searched: Problem | None, validation: Validation | None) -> int:
     """Return the bytes of all tables: each coding of all rows, of those searched and judging."""
     problems = [problem, searched, None if validation is None else validation.problem]
-    return sum(X.nbytes for part in problems if part is not None for X in part.tables.values())
+    parts = (part for part in problems if part is not None)
+    return sum(bytes_in_memory(X) for part in parts for X in part.tables.values())
 
 
 def _judges(

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from fastrfm import backend
 from fastrfm.ridge import make_plan
 from fastrfm.ridge.cholesky import cholesky_bytes
 from fastrfm.ridge.leave_one_out import leave_one_out_bytes
+from fastrfm.ridge.plan import rows_packed_at_a_time
 from fastrfm.selection import STAND_IN_ROWS
 from fastrfm.settings import RecursionSettings
 
-__all__ = ["check_tables_fit", "within_memory_limit"]
+__all__ = ["bytes_in_memory", "check_tables_fit", "within_memory_limit"]
 
-# Gradients that wait for their outer products, and copies of the centres that the AGOP packs: by
-# rows, by columns, and what rounding left (src/cpp/gradient_sums.cpp, tile/panels.hpp).
+# Gradients that wait for their outer products, and copies of a part of the centres that the AGOP
+# packs: by rows, by columns, and what rounding left (src/cpp/gradient_sums.cpp, tile/panels.hpp).
 _GRADIENT_BYTES = 64 << 20
 _AGOP_COPIES = 3
 # (d, d) float64 arrays alive while a metric is made: the AGOP of the best iteration and the new
 # one, the metric, its eigenvectors, LAPACK's work, the root.
 _SQUARES = 8
+
+
+def bytes_in_memory(X: NDArray[Any]) -> int:
+    """Return the bytes of an array; none if it lies on the disk, mapped."""
+    base: Any = X
+    while base is not None:
+        if isinstance(base, np.memmap):
+            return 0
+        base = getattr(base, "base", None)
+    return X.nbytes
 
 
 def check_tables_fit(
@@ -60,7 +72,7 @@ def within_memory_limit(
     c: int,
     dtype: DTypeLike,
     *,
-    beside: int = 0,
+    tables: int,
     judged: bool = True,
 ) -> RecursionSettings:
     """Return the settings with the part of their memory limit that solves must leave.
@@ -72,8 +84,8 @@ def within_memory_limit(
         Rows, features, outputs of the fit.
     dtype : dtype
         Working precision.
-    beside : int
-        Bytes of other tables than the one that is fitted.
+    tables : int
+        Bytes of all tables that are in memory, the one that is fitted included.
     judged : bool
         Whether leave-one-out judges each iteration.
 
@@ -86,7 +98,7 @@ def within_memory_limit(
     if settings.memory_limit is None or backend.device_memory() is not None:
         return settings
     rows = min(n, settings.agop_samples)
-    held = beside + _held_bytes(n, d, c, dtype)
+    held = tables + _held_bytes(n, d, c, dtype)
     agop = held + _agop_bytes(n, rows, d, c, dtype)
     if agop > settings.memory_limit:
         raise MemoryError(
@@ -120,9 +132,10 @@ def _agop_bytes(n: int, rows: int, d: int, c: int, dtype: DTypeLike) -> int:
     itemsize = np.dtype(dtype).itemsize
     gradients = min(_GRADIENT_BYTES, rows * c * d * itemsize)
     sampled = rows * d * itemsize if rows < n else 0
-    return gradients + sampled + _AGOP_COPIES * n * d * itemsize
+    packed = _AGOP_COPIES * rows_packed_at_a_time(n, d, dtype) * d * itemsize
+    return gradients + sampled + packed
 
 
 def _held_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
-    """Bytes held for the whole fit: standardised rows, targets, coefficients, metrics."""
-    return n * (d + 3 * c) * np.dtype(dtype).itemsize + _SQUARES * d * d * 8
+    """Bytes held for the whole fit beside the rows: targets, coefficients, metrics."""
+    return n * 3 * c * np.dtype(dtype).itemsize + _SQUARES * d * d * 8

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from fastrfm.ridge.cholesky import cholesky_bytes, packing_bytes
 from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank, preconditioner_bytes
 
-__all__ = ["SOLVERS", "Plan", "check_solver", "make_plan"]
+__all__ = ["SOLVERS", "Plan", "check_solver", "make_plan", "rows_packed_at_a_time"]
 
 SOLVERS = ("auto", "cholesky", "pcg")
 # Up to this many rows a Cholesky factorisation is about as quick as the iterations that reach its
@@ -29,6 +29,12 @@ _MOST_SCRATCH_BYTES = 4 << 20
 _SCRATCH_PART = 3
 # Parts of a product with the stored triangle that are summed apart.
 _PRODUCT_STRIPS = 64
+# What a product without K and an AGOP pack at a time: bytes of one form, the fewest rows, and rows
+# for each feature; rounded up to a block (src/cpp/tile/parts.hpp).
+_PART_BYTES = 64 << 20
+_FEWEST_PART_ROWS = 6_912
+_PART_ROWS_A_FEATURE = 4
+_BLOCK_ROWS = 288
 # Without a memory_limit, K is stored while it takes less than this part of the machine's memory.
 _PART_OF_MEMORY = 0.5
 
@@ -103,16 +109,24 @@ def make_plan(
     return free
 
 
+def rows_packed_at_a_time(n: int, d: int, dtype: DTypeLike) -> int:
+    """Rows of `n`, of `d` features, that a pass over them has packed at a time, at most."""
+    by_bytes = _PART_BYTES // (d * np.dtype(dtype).itemsize)
+    part = max(_FEWEST_PART_ROWS, _PART_ROWS_A_FEATURE * d, by_bytes)
+    return min(n, part + _BLOCK_ROWS)
+
+
 def _pcg_bytes(n: int, d: int, c: int, dtype: DTypeLike, rank: int, *, stored: bool) -> int:
     itemsize = np.dtype(dtype).itemsize
-    packed_rows = packing_bytes(n, d, dtype)
     preconditioner = preconditioner_bytes(n, rank, itemsize)
     preconditioner += min(_MOST_SCRATCH_BYTES, preconditioner // _SCRATCH_PART)
     vectors = _CG_VECTORS * n * c * 8
     if stored:
         # K is filled from packed rows, then multiplied strip by strip (src/cpp/packed_matmul.cpp).
         strips = (_PRODUCT_STRIPS + 1) * n * min(c, 16) * itemsize
-        return preconditioner + vectors + n * (n + 1) // 2 * itemsize + max(packed_rows, strips)
+        filling = max(packing_bytes(n, d, dtype), strips)
+        return preconditioner + vectors + n * (n + 1) // 2 * itemsize + filling
+    packed_rows = packing_bytes(rows_packed_at_a_time(n, d, dtype), d, dtype)
     return preconditioner + vectors + packed_rows + n * c * (8 + 2 * itemsize)
 
 
