@@ -139,7 +139,7 @@ class BaseTree(ABC, BaseEstimator):
             kept = np.flatnonzero(weight)
             rows, unit = rows.of(kept), None if unit is None else unit[kept]
         self._check_kept(rows.y)
-        encoder.fit(rows.X, rows.weight, estimator=self)
+        encoder.fit(rows.taken(), rows.weight, estimator=self)
         Y = plain._fit_targets(rows.y, rows.weight)
         self._learn_targets(plain)
         if unit is not None:
@@ -147,18 +147,20 @@ class BaseTree(ABC, BaseEstimator):
             labels, first = np.unique(rows.y, return_index=True)
             of_class = dict(zip(labels.tolist(), unit[first].tolist(), strict=True))
             plain.set_params(class_weight=of_class)
-        validation = validation_encoded = None
+        validation = None
         if X_val is not None:
             plain._encode_targets(y_val)
             check_consistent_length(X_val, y_val)
-            validation = Rows(X_val, np.asarray(y_val), class_weights_of(y_val, rows.y, unit))
-            validation_encoded = encoder.transform(X_val, estimator=self)
+            values = np.asarray(y_val)
+            if hasattr(self, "classes_"):
+                values = values.ravel()  # of a column it has been warned
+            validation = Rows(X_val, values, class_weights_of(y_val, rows.y, unit))
         self._split_encoder: TableEncoder = encoder
 
         everything = np.arange(len(rows))
         if len(rows) <= self.max_leaf_size:
             plain.set_params(verbose=self.verbose, callbacks=callbacks)
-            plain.fit(rows.X, rows.y, rows.sample_weight, X_val, y_val)
+            plain.fit(rows.taken(), rows.y, rows.sample_weight, X_val, y_val)
             plain.set_params(verbose=0, callbacks=None)
             undivided = Splits.none(len(encoder.source_))
             trees = [
@@ -172,18 +174,16 @@ class BaseTree(ABC, BaseEstimator):
             strata = rows.y if hasattr(self, "classes_") else None
             fitted, held_out = hold_out(len(rows), fraction, strata, rng)
             validation = rows.of(held_out)
-            validation_encoded = encoder.transform(validation.X, estimator=self)
-        rows = rows.of(fitted)
+            rows = rows.of(fitted)
         self._store(
             *fit_trees(
                 self,
                 plain,
                 rows,
-                encoder.transform(rows.X, estimator=self),
+                encoder,
                 np.asarray(Y[fitted], encoder.dtype_),
                 Growth(**{name: getattr(self, name) for name in OWN_CONSTRAINTS}),
                 validation=validation,
-                validation_encoded=validation_encoded,
                 leaves_validate=X_val is not None,
                 rng=rng,
                 watch=watch,
