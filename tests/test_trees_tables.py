@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from fastrfm import RFMClassifier, TreeRFMClassifier, TreeRFMRegressor, tree
 from fastrfm.estimators import tree_fit
+from fastrfm.estimators.leaves import ConstantLeaf
 from fastrfm.members import PAPERS
 
 QUICK = PAPERS | {"n_iter": 1, "alpha": 0.1, "random_state": 0}
@@ -76,3 +78,23 @@ def test_validation_labels_may_be_a_column(model: Any, class_weight: str | None)
     with pytest.warns(DataConversionWarning, match="column-vector"):
         model.fit(X[train], LABELS[train], X_val=X[rest], y_val=LABELS[rest, None])
     np.testing.assert_array_equal(model.predict_proba(X), probabilities)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_callbacks_hear_numbers_in_trees(n_jobs: int | None) -> None:
+    """Where some leaves, of one class, are not fitted, too."""
+    labels = np.where(X[:, 0] > 0, "right", np.where(X[:, 1] > 0, "high", "low"))
+    numbers: list[int] = []
+    model = TreeRFMClassifier(
+        max_leaf_size=60,
+        n_trees=2,
+        n_jobs=n_jobs,
+        callbacks=[lambda entry: numbers.append(entry["leaf"])],
+        **QUICK,
+    )
+    with joblib.parallel_config(backend="threading"):
+        model.fit(X, labels)
+    all_leaves = [leaf for tree in model.trees_ for leaf in tree.leaves]
+    fitted = [i for i, leaf in enumerate(all_leaves) if not isinstance(leaf, ConstantLeaf)]
+    assert len(fitted) < len(all_leaves)
+    assert sorted(set(numbers)) == fitted

@@ -215,7 +215,8 @@ def fit_trees(
         judge = validation.of(lying)
         return replace(found, X_val=judge.taken(), y_val=judge.y)
 
-    fitted = iter(fit_leaves(plain, data, [len(parts[i]) for i in varied], watch, growth.n_jobs))
+    sizes = [len(parts[i]) for i in varied]
+    fitted = iter(fit_leaves(plain, data, sizes, varied, watch, growth.n_jobs))
     leaves = [next(fitted) if leaf is None else leaf for leaf in constant]
     trees = []
     for splits, of_tree in grown:
