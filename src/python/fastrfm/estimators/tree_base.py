@@ -19,6 +19,7 @@ from fastrfm.estimators.leaves import ConstantLeaf, LeafWatch
 from fastrfm.estimators.tree_blend import encoded_chunks, leaf_shares
 from fastrfm.estimators.tree_fit import FittedTree, Growth, Leaf, Rows, fit_trees, fitted_tree
 from fastrfm.estimators.tree_parameters import OWN_CONSTRAINTS
+from fastrfm.estimators.tree_placed import MovableLeaves
 from fastrfm.estimators.weights import class_weights_of, combined_weights
 from fastrfm.preprocessing import TableEncoder
 from fastrfm.preprocessing.columns import refuse_repeated_names
@@ -38,7 +39,7 @@ HELD_OUT_FRACTION = 0.1
 _OF_TREE = ("random_state", "verbose", "callbacks")
 
 
-class BaseTree(ABC, BaseEstimator):
+class BaseTree(MovableLeaves, ABC, BaseEstimator):
     """Trees of Recursive Feature Machines without their targets.
 
     Subclasses say what is in a leaf (`_plain`) and what is averaged over leaves (`_values`).
@@ -252,51 +253,6 @@ class BaseTree(ABC, BaseEstimator):
             for tree, of_tree in zip(self.trees_, found.T, strict=True):
                 of_tree[rows] = tree.splits.leaf_of(encoded)
         return found
-
-    @property
-    def device_(self) -> str:
-        """Where the leaves predict: "cpu" or "cuda"."""
-        return next((leaf.device_ for leaf in self._plain_leaves()), "cpu")
-
-    def to_device(self, device: str) -> Self:
-        """Move a fitted estimator: where its leaves predict from now on.
-
-        Parameters
-        ----------
-        device : {"cpu", "cuda"}
-            "cuda" is CuPy's current device; the centres of all leaves stay in its memory.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` has not been called.
-        ValueError
-            For another device.
-        RuntimeError
-            If CUDA cannot be used: says what is missing.
-        MemoryError
-            If the centres do not fit on the device; no leaf has moved then.
-        """
-        check_is_fitted(self)
-        leaves = self._plain_leaves()
-        before = [(leaf.device_, leaf._placed) for leaf in leaves]
-        for moved, leaf in enumerate(leaves):
-            try:
-                leaf.to_device(device)
-            except BaseException:
-                for other, (device, placed) in zip(leaves[:moved], before, strict=False):
-                    other.device_, other._placed = device, placed
-                raise
-        return self
-
-    def _plain_leaves(self) -> list[BaseRFM]:
-        check_is_fitted(self)
-        leaves = [leaf for tree in self.trees_ for leaf in tree.leaves]
-        return [leaf for leaf in leaves if not isinstance(leaf, ConstantLeaf)]
 
     def save(
         self, path: str | PathLike[str], *, centers_dtype: Literal["float16"] | None = None
