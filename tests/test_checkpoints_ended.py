@@ -1,4 +1,4 @@
-"""Fits that something else than a kill has ended, and files that never fall behind."""
+"""Ended fits, files that never fall behind, and parameters that are the same in other types."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cases import Array
 from fastrfm import RFMClassifier, RFMRegressor, ensemble
-from fastrfm.checkpoints import Identity
+from fastrfm.checkpoints import CheckpointError, Identity
 from fastrfm.checkpoints.file_keeper import FileKeeper, read_checkpoint
 from fastrfm.persistence import atomic
 from fastrfm.recursion import RecursionResult, RecursionState
@@ -107,3 +108,20 @@ def test_a_file_keeps_the_latest_solve_until_a_run_comes_to_it(tmp_path: Path) -
     assert kept(1) == [3]
     assert kept(2) == [3, 3]
     assert kept(4) == [3, 3, 3, 4]
+
+
+def test_equal_parameters_may_be_of_other_types(tmp_path: Path) -> None:
+    table = (2 * X[:60]).round()
+    path = tmp_path / "state"
+
+    def fit(norm: Any, categories: Any, **options: Any) -> Array:
+        model = RFMRegressor(norm=norm, n_iter=0, categorical_features=categories, random_state=0)
+        coef: Array = model.fit(table, Y[:60], **options).dual_coef_
+        return coef
+
+    expected = fit(2, [np.int64(1), 2], checkpoint=path)
+    for norm, categories in ((2.0, (1, 2)), (np.float32(2), np.array([1, 2])), (2, [1, 2])):
+        assert np.array_equal(fit(norm, categories, resume_from=path), expected)
+    for norm, categories in ((1.5, [1, 2]), (2, [1]), (2, [True, False, True, False])):
+        with pytest.raises(CheckpointError, match="it is of a fit with "):
+            fit(norm, categories, resume_from=path)
