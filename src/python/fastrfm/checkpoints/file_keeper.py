@@ -196,11 +196,12 @@ class FileKeeper(Keeper):
     def _write_or_warn(self, unfinished: Unfinished | None) -> None:
         try:
             self._write(unfinished)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             # Hours of work are not to be lost for that.
+            reason = str(error) or type(error).__name__
             warnings.warn(
-                f"the checkpoint {os.fspath(self._path)!r} could not be written ({error}); the fit "
-                "goes on, and what was there stays",
+                f"the checkpoint {os.fspath(self._path)!r} could not be written ({reason}); the "
+                "fit goes on, and what was there stays",
                 RuntimeWarning,
                 stacklevel=2,
             )
