@@ -329,7 +329,10 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     assert not hasattr(model, "members_")
 
 
-def test_a_full_disk_does_not_end_a_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError()])
+def test_a_full_disk_does_not_end_a_fit(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, data = _plain_pcg()
     expected = model.fit(*data)
     from fastrfm.checkpoints import file_keeper
@@ -339,13 +342,14 @@ def test_a_full_disk_does_not_end_a_fit(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*arguments: Any) -> None:
         count[0] += 1
         if count[0] > 3:
-            raise OSError(28, "No space left on device")
+            raise error
         write(*arguments)
 
     monkeypatch.setattr(file_keeper, "write_container", full)
     path = tmp_path / "state"
     model, data = _plain_pcg()
-    with pytest.warns(RuntimeWarning, match="the fit goes on, and what was there stays"):
+    reason = re.escape(str(error) or "MemoryError")
+    with pytest.warns(RuntimeWarning, match=f"{reason}.*the fit goes on, and what was there stays"):
         model.fit(*data, checkpoint=path, checkpoint_steps=5)
     assert_same(model, expected)
     monkeypatch.undo()

@@ -56,7 +56,9 @@ def test_kills_at_random_moments_cost_no_bit(
                 process.wait(float(rng.uniform(0, 0.6 * seconds)))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
-                assert process.wait() == -signal.SIGKILL
+                if process.wait() == 0:  # it came to its end just then
+                    break
+                assert process.returncode == -signal.SIGKILL
                 kills += 1
                 # Whatever the moment, what is there is whole.
                 if (tmp_path / "state").exists():

@@ -165,6 +165,19 @@ def test_auto_takes_the_device_where_it_pays(
 
 
 @pytest.mark.emulated
+def test_auto_counts_in_the_precision_of_the_solve(
+    stand_in_cupy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in that of the rows: those of int8 are solved in float32."""
+    monkeypatch.setattr(device_module, "AUTO_FLOPS", 0.0)
+    raw = np.random.default_rng(0).integers(-99, 99, (700, 4)).astype(np.int8)
+    model = regressor(solver="cholesky", n_iter=0)
+    assert model.fit(raw, raw[:, 0]).device_ == "cuda"
+    stand_in_cupy.set_total_memory(3 * 700**2)  # K takes 4
+    assert model.fit(raw, raw[:, 0]).device_ == "cpu"
+
+
+@pytest.mark.emulated
 @pytest.mark.usefixtures("stand_in_cupy")
 def test_a_room_that_is_in_use_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     with backend.running_on(backend.cuda_room()):

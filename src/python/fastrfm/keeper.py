@@ -39,6 +39,13 @@ class Keeper:
         """
         return compute()
 
+    def decide(self, decision: Callable[[], bool]) -> bool:
+        """Return whether the fit goes on, between recursions as an earlier run did, else by asking.
+
+        Where a time limit or a callback has ended a fit, what came of it depends on the moment.
+        """
+        return decision()
+
     def resumed_iteration(self, rng: np.random.RandomState) -> RecursionState | None:
         """Return the state in which the present recursion is to go on; `rng` is set to that."""
         return None

@@ -90,6 +90,8 @@ class FileKeeper(Keeper):
         self._saved_path = saved_path
         self._finished: dict[str, Finished] = {} if saved is None else dict(saved.finished)
         self._resuming = None if saved is None else saved.unfinished
+        self._decided = [] if saved is None else list(saved.decisions)  # by the earlier run
+        self._decisions: list[bool] = []
         self._current: Unfinished | None = None
         self._pending: Unfinished | None = None  # of the current recursion, not yet gone on from
         self._solves = 0
@@ -136,6 +138,17 @@ class FileKeeper(Keeper):
             self._write_or_warn(None)
         return result
 
+    def decide(self, decision: Callable[[], bool]) -> bool:
+        """Return whether the fit goes on, between recursions as an earlier run did, else by asking.
+
+        So a fit that has ended gives the same result again, whatever has ended it.
+        """
+        if self._current is not None:
+            return decision()
+        decided = self._decided.pop(0) if self._decided else decision()
+        self._decisions.append(decided)
+        return decided
+
     def resumed_iteration(self, rng: np.random.RandomState) -> RecursionState | None:
         """Return the state in which the present recursion is to go on; `rng` is set to that."""
         if self._pending is None or self._pending.state is None:
@@ -167,7 +180,9 @@ class FileKeeper(Keeper):
     def step(self, state: CgState) -> None:
         """Hear what CG knows after a step; its arrays change after that."""
         self._steps_since += 1
-        if self._current is not None and self._is_due():
+        # The file may have a later solve of this iteration, from which another run can go on.
+        is_behind = self._pending is not None and self._pending.cg is not None
+        if self._current is not None and not is_behind and self._is_due():
             self._write_or_warn(replace(self._current, solve=self._solves, cg=state))
 
     def end(self) -> None:
@@ -181,16 +196,24 @@ class FileKeeper(Keeper):
     def _write_or_warn(self, unfinished: Unfinished | None) -> None:
         try:
             self._write(unfinished)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             # Hours of work are not to be lost for that.
+            reason = str(error) or type(error).__name__
             warnings.warn(
-                f"the checkpoint {os.fspath(self._path)!r} could not be written ({error}); the fit "
-                "goes on, and what was there stays",
+                f"the checkpoint {os.fspath(self._path)!r} could not be written ({reason}); the "
+                "fit goes on, and what was there stays",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
     def _write(self, unfinished: Unfinished | None) -> None:
-        checkpoint = Checkpoint(self._identity, self._random_numbers, self._finished, unfinished)
+        checkpoint = Checkpoint(
+            self._identity,
+            self._random_numbers,
+            self._finished,
+            unfinished,
+            # Of those that this run has not come to yet, too, the results are in the file.
+            [*self._decisions, *self._decided],
+        )
         write_container(self._path, *checkpoint_state(checkpoint))
         self._written, self._steps_since = perf_counter(), 0

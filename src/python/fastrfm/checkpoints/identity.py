@@ -85,8 +85,13 @@ def identity_of(estimator: Any, problem: Problem, validation: Validation | None)
 
 
 def _text(value: Any) -> str:
-    """Return a parameter as text that equal ones share: NumPy's scalars and arrays as Python's."""
-    return repr(value.tolist() if hasattr(value, "tolist") else value)
+    """Return a parameter as text that equal ones share, as 2 and 2.0, a list and an array."""
+    if hasattr(value, "tolist"):  # NumPy's
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_text, value))}]"
+    whole = isinstance(value, float) and value.is_integer()
+    return repr(int(value) if whole else value)
 
 
 def _digest(arrays: Mapping[Any, NDArray[Any] | None]) -> str:

@@ -73,12 +73,15 @@ class Checkpoint:
         At the beginning.
     finished : dict of str to Finished
     unfinished : Unfinished or None
+    decisions : list of bool
+        Whether the fit went on, each time that it asked between recursions.
     """
 
     identity: Identity
     random_numbers: RandomNumbers
     finished: dict[str, Finished] = field(default_factory=dict)
     unfinished: Unfinished | None = None
+    decisions: list[bool] = field(default_factory=list)
 
     def generator(self) -> np.random.RandomState:
         """Return a generator as it was at the beginning."""
@@ -109,6 +112,7 @@ def checkpoint_state(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, 
         "random_numbers": checkpoint.random_numbers,
         "finished": finished,
         "unfinished": unfinished,
+        "decisions": checkpoint.decisions,
     }
     document = {
         "kind": CHECKPOINT_KIND,
@@ -154,7 +158,11 @@ def checkpoint_of(document: Any, arrays: dict[str, Any]) -> Checkpoint:
                 cg=None if unfinished.cg is None else CgState(**_writeable(unfinished.cg)),
             )
         return Checkpoint(
-            Identity(**content["identity"]), content["random_numbers"], finished, unfinished
+            Identity(**content["identity"]),
+            content["random_numbers"],
+            finished,
+            unfinished,
+            content["decisions"],
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -112,7 +112,7 @@ def _cuda_if_it_can(
                 len(X),
                 X.shape[1],
                 problem.Y.shape[1],
-                X.dtype,
+                problem.Y.dtype,  # rows may be of small integers
                 member.settings.solver,
                 member.settings.memory_limit,
                 room.memory,

@@ -131,6 +131,7 @@ def fit_leaves(
     leaf: BaseRFM,
     data: Callable[[int], LeafData],
     sizes: Sequence[int],
+    names: Sequence[int],
     watch: LeafWatch,
     n_jobs: int | None,
 ) -> list[BaseRFM]:
@@ -148,6 +149,8 @@ def fit_leaves(
         leaves are copied at a time.
     sizes : sequence of int
         Rows of each leaf.
+    names : sequence of int
+        Each leaf's number for callbacks: among all, constant ones included.
     watch : LeafWatch
     n_jobs : int or None
 
@@ -166,7 +169,7 @@ def fit_leaves(
 
     def tasks() -> Iterator[Any]:
         for number in range(len(sizes)):
-            callbacks = watch.callbacks_of(number) if shares_memory else None
+            callbacks = watch.callbacks_of(names[number]) if shares_memory else None
             limit = watch.limit_of(work[number], left[number], jobs)
             yield number, data(number), callbacks, limit
 
@@ -186,7 +189,7 @@ def fit_leaves(
         for number, one in enumerate(fitted):
             if not shares_memory:
                 for entry in (e for member in one.members_ for e in member.history_):
-                    watch.tell(number, entry)
+                    watch.tell(names[number], entry)
             yield one
 
     return watch.watched(told(), sizes)

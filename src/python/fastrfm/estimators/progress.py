@@ -101,7 +101,7 @@ class FitWatch(Watch):
 
     def affords(self, work: Work) -> bool:
         """Whether `work` can be done in the time that is left."""
-        return self.stopped is None and self._has_time_for(work.flops)
+        return self.keeper.decide(lambda: self.stopped is None and self._has_time_for(work.flops))
 
     def phase(self, name: str) -> None:
         """Show the phase."""
@@ -139,9 +139,7 @@ class FitWatch(Watch):
 
     def may_continue(self) -> bool:
         """Whether neither a callback nor the time limit is against another iteration."""
-        if self.stopped is not None:
-            return False
-        return self._work is None or self._has_time_for(self._work.of_iteration(self._iteration))
+        return self.keeper.decide(self._has_more)
 
     def end(self) -> None:
         """Nothing more is to be done."""
@@ -149,6 +147,11 @@ class FitWatch(Watch):
         self._end_work()
         self._total = self._done
         self._show()
+
+    def _has_more(self) -> bool:
+        if self.stopped is not None:
+            return False
+        return self._work is None or self._has_time_for(self._work.of_iteration(self._iteration))
 
     def _has_time_for(self, flops: float) -> bool:
         if self._time_limit is None:

@@ -19,6 +19,7 @@ from fastrfm.estimators.leaves import ConstantLeaf, LeafWatch
 from fastrfm.estimators.tree_blend import encoded_chunks, leaf_shares
 from fastrfm.estimators.tree_fit import FittedTree, Growth, Leaf, Rows, fit_trees, fitted_tree
 from fastrfm.estimators.tree_parameters import OWN_CONSTRAINTS
+from fastrfm.estimators.tree_placed import MovableLeaves
 from fastrfm.estimators.weights import class_weights_of, combined_weights
 from fastrfm.preprocessing import TableEncoder
 from fastrfm.preprocessing.columns import refuse_repeated_names
@@ -38,7 +39,7 @@ HELD_OUT_FRACTION = 0.1
 _OF_TREE = ("random_state", "verbose", "callbacks")
 
 
-class BaseTree(ABC, BaseEstimator):
+class BaseTree(MovableLeaves, ABC, BaseEstimator):
     """Trees of Recursive Feature Machines without their targets.
 
     Subclasses say what is in a leaf (`_plain`) and what is averaged over leaves (`_values`).
@@ -139,7 +140,7 @@ class BaseTree(ABC, BaseEstimator):
             kept = np.flatnonzero(weight)
             rows, unit = rows.of(kept), None if unit is None else unit[kept]
         self._check_kept(rows.y)
-        encoder.fit(rows.X, rows.weight, estimator=self)
+        encoder.fit(rows.taken(), rows.weight, estimator=self)
         Y = plain._fit_targets(rows.y, rows.weight)
         self._learn_targets(plain)
         if unit is not None:
@@ -147,18 +148,20 @@ class BaseTree(ABC, BaseEstimator):
             labels, first = np.unique(rows.y, return_index=True)
             of_class = dict(zip(labels.tolist(), unit[first].tolist(), strict=True))
             plain.set_params(class_weight=of_class)
-        validation = validation_encoded = None
+        validation = None
         if X_val is not None:
             plain._encode_targets(y_val)
             check_consistent_length(X_val, y_val)
-            validation = Rows(X_val, np.asarray(y_val), class_weights_of(y_val, rows.y, unit))
-            validation_encoded = encoder.transform(X_val, estimator=self)
+            values = np.asarray(y_val)
+            if hasattr(self, "classes_"):
+                values = values.ravel()  # of a column it has been warned
+            validation = Rows(X_val, values, class_weights_of(y_val, rows.y, unit))
         self._split_encoder: TableEncoder = encoder
 
         everything = np.arange(len(rows))
         if len(rows) <= self.max_leaf_size:
             plain.set_params(verbose=self.verbose, callbacks=callbacks)
-            plain.fit(rows.X, rows.y, rows.sample_weight, X_val, y_val)
+            plain.fit(rows.taken(), rows.y, rows.sample_weight, X_val, y_val)
             plain.set_params(verbose=0, callbacks=None)
             undivided = Splits.none(len(encoder.source_))
             trees = [
@@ -172,18 +175,16 @@ class BaseTree(ABC, BaseEstimator):
             strata = rows.y if hasattr(self, "classes_") else None
             fitted, held_out = hold_out(len(rows), fraction, strata, rng)
             validation = rows.of(held_out)
-            validation_encoded = encoder.transform(validation.X, estimator=self)
-        rows = rows.of(fitted)
+            rows = rows.of(fitted)
         self._store(
             *fit_trees(
                 self,
                 plain,
                 rows,
-                encoder.transform(rows.X, estimator=self),
+                encoder,
                 np.asarray(Y[fitted], encoder.dtype_),
                 Growth(**{name: getattr(self, name) for name in OWN_CONSTRAINTS}),
                 validation=validation,
-                validation_encoded=validation_encoded,
                 leaves_validate=X_val is not None,
                 rng=rng,
                 watch=watch,
@@ -252,51 +253,6 @@ class BaseTree(ABC, BaseEstimator):
             for tree, of_tree in zip(self.trees_, found.T, strict=True):
                 of_tree[rows] = tree.splits.leaf_of(encoded)
         return found
-
-    @property
-    def device_(self) -> str:
-        """Where the leaves predict: "cpu" or "cuda"."""
-        return next((leaf.device_ for leaf in self._plain_leaves()), "cpu")
-
-    def to_device(self, device: str) -> Self:
-        """Move a fitted estimator: where its leaves predict from now on.
-
-        Parameters
-        ----------
-        device : {"cpu", "cuda"}
-            "cuda" is CuPy's current device; the centres of all leaves stay in its memory.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` has not been called.
-        ValueError
-            For another device.
-        RuntimeError
-            If CUDA cannot be used: says what is missing.
-        MemoryError
-            If the centres do not fit on the device; no leaf has moved then.
-        """
-        check_is_fitted(self)
-        leaves = self._plain_leaves()
-        before = [(leaf.device_, leaf._placed) for leaf in leaves]
-        for moved, leaf in enumerate(leaves):
-            try:
-                leaf.to_device(device)
-            except BaseException:
-                for other, (device, placed) in zip(leaves[:moved], before, strict=False):
-                    other.device_, other._placed = device, placed
-                raise
-        return self
-
-    def _plain_leaves(self) -> list[BaseRFM]:
-        check_is_fitted(self)
-        leaves = [leaf for tree in self.trees_ for leaf in tree.leaves]
-        return [leaf for leaf in leaves if not isinstance(leaf, ConstantLeaf)]
 
     def save(
         self, path: str | PathLike[str], *, centers_dtype: Literal["float16"] | None = None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
-from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.base import PREDICT_ROWS, BaseRFM
 from fastrfm.estimators.leaves import ConstantLeaf, LeafData, LeafWatch, fit_leaves
 from fastrfm.estimators.tree_blend import best_temperature
+from fastrfm.preprocessing import TableEncoder
+from fastrfm.selection import of_rows
 from fastrfm.sklearn_compat import take_rows
 from fastrfm.tree import Splits, grow
 
@@ -55,24 +58,42 @@ class Rows:
 
     Attributes
     ----------
-    X : array-like or frame of shape (n, n_features)
-        As the caller has it.
+    table : array-like or frame of shape (m, n_features)
+        As the caller has it: not copied, though it may have other rows besides.
     y : ndarray of shape (n,) or (n, n_outputs)
     weight : ndarray of shape (n,) or None
         That of the row times that of its class.
     sample_weight : ndarray of shape (n,) or None
         That of the row.
+    numbers : ndarray of shape (n,), intp, or None
+        Of the rows in the table; None: all of it.
     """
 
-    X: Any
+    table: Any
     y: NDArray[Any]
     weight: Weights = None
     sample_weight: Weights = None
+    numbers: NDArray[np.intp] | None = None
+
+    def taken(self) -> Any:
+        """Return the rows: the table itself, or a copy of a part of it."""
+        return self.table if self.numbers is None else take_rows(self.table, self.numbers)
 
     def of(self, rows: NDArray[np.intp]) -> Rows:
         """Return some of them."""
-        weights = (None if w is None else w[rows] for w in (self.weight, self.sample_weight))
-        return Rows(take_rows(self.X, rows), self.y[rows], *weights)
+        weight, sample_weight = (of_rows(w, rows) for w in (self.weight, self.sample_weight))
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        return Rows(self.table, self.y[rows], weight, sample_weight, numbers)
+
+    def encoded(self, encoder: TableEncoder, owner: Any) -> Array:
+        """Return the rows encoded, a part of them copied at a time; messages name `owner`."""
+        if self.numbers is None:
+            return encoder.transform(self.table, estimator=owner)
+        found = np.empty((len(self), len(encoder.source_)), encoder.dtype_)
+        for part in gen_batches(len(self), PREDICT_ROWS):
+            chunk = take_rows(self.table, self.numbers[part])
+            found[part] = encoder.transform(chunk, estimator=owner)
+        return found
 
     def __len__(self) -> int:
         return len(self.y)
@@ -133,12 +154,11 @@ def fit_trees(
     targets: Targets,
     plain: BaseRFM,
     rows: Rows,
-    encoded: Array,
+    encoder: TableEncoder,
     Y: Array,
     growth: Growth,
     *,
     validation: Rows | None,
-    validation_encoded: Array | None,
     leaves_validate: bool,
     rng: np.random.RandomState,
     watch: LeafWatch,
@@ -151,12 +171,13 @@ def fit_trees(
     plain : RFMRegressor or RFMClassifier
         Copies of it are fitted to the leaves.
     rows : Rows
-    encoded, Y : ndarray of shape (n, d), (n, c)
-        The rows and their targets, coded, as splits see them.
+    encoder : TableEncoder
+        Of the rows as splits see them.
+    Y : ndarray of shape (n, c)
+        The coded targets.
     growth : Growth
     validation : Rows or None
         Rows that choose the temperature.
-    validation_encoded : ndarray of shape (m, d) or None
     leaves_validate : bool
         Whether they also choose in the leaves.
     rng : RandomState
@@ -167,7 +188,66 @@ def fit_trees(
     trees : list of FittedTree
     temperature : float
     """
-    grown = [
+    validation_encoded = None if validation is None else validation.encoded(encoder, targets)
+    grown = _grow_all(targets, plain, rows, rows.encoded(encoder, targets), Y, growth, rng)
+    parts = [part for _, of_tree in grown for part in of_tree]
+    judging: list[NDArray[np.intp]] | None = None
+    if leaves_validate and validation_encoded is not None:
+        judging = [
+            np.flatnonzero(leaf_of == leaf)
+            for splits, _ in grown
+            for leaf_of in [splits.leaf_of(validation_encoded)]
+            for leaf in range(splits.n_leaves)
+        ]
+    constant = [targets._constant_leaf(rows.y[part]) for part in parts]
+    varied = [i for i, leaf in enumerate(constant) if leaf is None]
+
+    def data(number: int) -> LeafData:
+        own = rows.of(parts[varied[number]])
+        found = LeafData(own.taken(), own.y, own.sample_weight)
+        if judging is None or validation is None:
+            return found
+        lying = judging[varied[number]]
+        if hasattr(plain, "classes_"):
+            lying = lying[np.isin(validation.y[lying], own.y)]
+        if len(lying) < FEWEST_VALIDATION_ROWS:
+            return found
+        judge = validation.of(lying)
+        return replace(found, X_val=judge.taken(), y_val=judge.y)
+
+    sizes = [len(parts[i]) for i in varied]
+    fitted = iter(fit_leaves(plain, data, sizes, varied, watch, growth.n_jobs))
+    leaves = [next(fitted) if leaf is None else leaf for leaf in constant]
+    trees = []
+    for splits, of_tree in grown:
+        own, leaves = leaves[: len(of_tree)], leaves[len(of_tree) :]
+        trees.append(fitted_tree(splits, own, of_tree, rows.weight, targets.n_features_in_))
+    if not isinstance(growth.temperature, str):
+        return trees, float(growth.temperature)
+    assert validation is not None
+    assert validation_encoded is not None
+    judged = validation.taken()
+    temperature = best_temperature(
+        [tree.splits for tree in trees],
+        validation_encoded,
+        [[targets._values(leaf, judged) for leaf in tree.leaves] for tree in trees],
+        targets._coded(validation.y),
+        validation.weight,
+    )
+    return trees, temperature
+
+
+def _grow_all(
+    targets: Targets,
+    plain: BaseRFM,
+    rows: Rows,
+    encoded: Array,
+    Y: Array,
+    growth: Growth,
+    rng: np.random.RandomState,
+) -> list[tuple[Splits, list[NDArray[np.intp]]]]:
+    """Return the splits of each tree, and the rows of its leaves."""
+    return [
         grow(
             encoded,
             Y,
@@ -183,46 +263,3 @@ def fit_trees(
         )
         for _ in range(growth.n_trees)
     ]
-    parts = [part for _, of_tree in grown for part in of_tree]
-    judging: list[NDArray[np.intp]] | None = None
-    if leaves_validate and validation_encoded is not None:
-        judging = [
-            np.flatnonzero(leaf_of == leaf)
-            for splits, _ in grown
-            for leaf_of in [splits.leaf_of(validation_encoded)]
-            for leaf in range(splits.n_leaves)
-        ]
-    constant = [targets._constant_leaf(rows.y[part]) for part in parts]
-    varied = [i for i, leaf in enumerate(constant) if leaf is None]
-
-    def data(number: int) -> LeafData:
-        own = rows.of(parts[varied[number]])
-        found = LeafData(own.X, own.y, own.sample_weight)
-        if judging is None or validation is None:
-            return found
-        lying = judging[varied[number]]
-        if hasattr(plain, "classes_"):
-            lying = lying[np.isin(validation.y[lying], own.y)]
-        if len(lying) < FEWEST_VALIDATION_ROWS:
-            return found
-        judge = validation.of(lying)
-        return LeafData(own.X, own.y, own.sample_weight, judge.X, judge.y)
-
-    fitted = iter(fit_leaves(plain, data, [len(parts[i]) for i in varied], watch, growth.n_jobs))
-    leaves = [next(fitted) if leaf is None else leaf for leaf in constant]
-    trees = []
-    for splits, of_tree in grown:
-        own, leaves = leaves[: len(of_tree)], leaves[len(of_tree) :]
-        trees.append(fitted_tree(splits, own, of_tree, rows.weight, targets.n_features_in_))
-    if not isinstance(growth.temperature, str):
-        return trees, float(growth.temperature)
-    assert validation is not None
-    assert validation_encoded is not None
-    temperature = best_temperature(
-        [tree.splits for tree in trees],
-        validation_encoded,
-        [[targets._values(leaf, validation.X) for leaf in tree.leaves] for tree in trees],
-        targets._coded(validation.y),
-        validation.weight,
-    )
-    return trees, temperature

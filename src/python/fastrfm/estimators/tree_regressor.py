@@ -58,10 +58,10 @@ class TreeRFMRegressor(MultiOutputMixin, RegressorMixin, BaseTree):
     -----
     `time_limit` is that of all leaves together: each gets its part of what is left when its turn
     comes, and makes one fit in any case. `callbacks` get each leaf's entries, with "leaf", its
-    number, in them, at once where leaves are fitted in this process, otherwise when the leaf is
-    done; once one returns True, each leaf yet to come makes one fit. `memory_limit` is that of each
-    leaf. What is fitted does not depend on `n_jobs`, but for the rounding of LAPACK's
-    factorisation, which depends on the number of threads.
+    number through the `leaves` of all `trees_`, in them, at once where leaves are fitted in this
+    process, otherwise when the leaf is done; once one returns True, each leaf yet to come makes one
+    fit. `memory_limit` is that of each leaf. What is fitted does not depend on `n_jobs`, but for
+    the rounding of LAPACK's factorisation, which depends on the number of threads.
 
     References
     ----------

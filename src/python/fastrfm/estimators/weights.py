@@ -56,7 +56,7 @@ def class_weights_of(labels: Any, y: NDArray[Any], unit: Weights) -> Weights:
 
     Parameters
     ----------
-    labels : array-like of shape (m,)
+    labels : array-like of shape (m,) or (m, 1)
         All of them occur in `y`.
     y : ndarray of shape (n,)
     unit : ndarray of shape (n,) or None
@@ -65,7 +65,7 @@ def class_weights_of(labels: Any, y: NDArray[Any], unit: Weights) -> Weights:
     if unit is None:
         return None
     classes, first = np.unique(y, return_index=True)
-    weights: NDArray[np.float64] = unit[first[np.searchsorted(classes, np.asarray(labels))]]
+    weights: NDArray[np.float64] = unit[first[np.searchsorted(classes, np.ravel(labels))]]
     return weights
 
 

@@ -47,8 +47,14 @@ class HeldOutRows:
     def few(
         cls, X: Array, Y: Array, sample_weight: NDArray[np.float64] | None = None
     ) -> HeldOutRows:
-        """Take all rows, or `MOST_ROWS` of them, evenly spaced."""
-        rows = slice(None, None, -(-len(Y) // MOST_ROWS))
+        """Take all rows, or `MOST_ROWS` of them, always the same.
+
+        They are drawn: every second row may be one class alone where two classes take turns.
+        """
+        if len(Y) <= MOST_ROWS:
+            return cls(X, Y, sample_weight)
+        rows = np.random.RandomState(0).permutation(len(Y))[:MOST_ROWS]
+        rows.sort()
         return cls(X[rows], Y[rows], None if sample_weight is None else sample_weight[rows])
 
     def error(self, X: Array, coef: Array, kernel: Kernel, root: Root) -> float:
