@@ -23,6 +23,7 @@ from fastrfm.arrays import contiguous, is_on_device, namespace
 from fastrfm.cuda import Cuda, CupyMemory, Memory, landmarks
 from fastrfm.cuda.presence import open_cupy
 from fastrfm.outputs import rotate_outputs, rotation_pays
+from fastrfm.remote import RemoteColumns, RemoteRows
 from fastrfm.rooms import Cpu, Room
 from fastrfm.threads import one_blas_thread
 from fastrfm.validation import floating_dtype
@@ -45,6 +46,7 @@ __all__ = [
     "kernel_matmul_both_ways",
     "kernel_matrix",
     "kernel_triangle",
+    "landmark_columns",
     "landmark_gram",
     "landmark_matmul",
     "landmark_transposed_matmul",
@@ -179,9 +181,17 @@ def packed_kernel_matrix(X: Array, kernel: Kernel, root: Root) -> Array:
 
 
 def kernel_matmul(
-    X: Array, Z: Array, V: Array, kernel: Kernel, root: Root, out: Array | None = None
+    X: Array | RemoteRows,
+    Z: Array | RemoteRows,
+    V: Array,
+    kernel: Kernel,
+    root: Root,
+    out: Array | None = None,
 ) -> Array:
-    """K(X, Z) V, (n, c)."""
+    """K(X, Z) V, (n, c). X may lie elsewhere if Z does, and is the same then."""
+    if isinstance(Z, RemoteRows):
+        return Z.matmul(X, V, kernel, root)
+    assert not isinstance(X, RemoteRows)
     dtype = floating_dtype(X, Z, V)
     if out is None:
         out = _empty(V, (len(X), V.shape[1]), dtype)
@@ -216,8 +226,20 @@ def packed_matmul(A: Array, V: Array) -> Array:
     return out
 
 
-def landmark_gram(C: Array) -> NDArray[np.float64]:
+def landmark_columns(
+    X: Array | RemoteRows, S: Array, kernel: Kernel, root: Root, like: Array
+) -> Array | RemoteColumns:
+    """K(X, S), (n, r), where X lies elsewhere there; else where `like` lies, in its dtype."""
+    if isinstance(X, RemoteRows):
+        return X.columns(S, kernel, root, like.dtype)
+    C = namespace(like).empty((len(X), len(S)), like.dtype)
+    return kernel_matrix(X, S, kernel, root, out=C)
+
+
+def landmark_gram(C: Array | RemoteColumns) -> NDArray[np.float64]:
     """Return C^T C, (r, r), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    if isinstance(C, RemoteColumns):
+        return C.gram()
     if is_on_device(C):
         return landmarks.gram(C)
     out = np.empty((C.shape[1], C.shape[1]))
@@ -225,8 +247,10 @@ def landmark_gram(C: Array) -> NDArray[np.float64]:
     return out
 
 
-def landmark_matmul(C: Array, B: NDArray[np.float64]) -> NDArray[np.float64]:
+def landmark_matmul(C: Array | RemoteColumns, B: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return C B, (n, c), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    if isinstance(C, RemoteColumns):
+        return C.matmul(B)
     if is_on_device(C):
         return landmarks.matmul(C, B)
     out = np.empty((len(C), B.shape[1]))
@@ -234,8 +258,12 @@ def landmark_matmul(C: Array, B: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def landmark_transposed_matmul(C: Array, R: NDArray[np.float64]) -> NDArray[np.float64]:
+def landmark_transposed_matmul(
+    C: Array | RemoteColumns, R: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return C^T R, (r, c), for C of shape (n, r); summed in float64 whatever C's dtype."""
+    if isinstance(C, RemoteColumns):
+        return C.transposed_matmul(R)
     if is_on_device(C):
         return landmarks.transposed_matmul(C, R)
     out = np.empty((C.shape[1], R.shape[1]))
@@ -253,8 +281,8 @@ def gradients(X: Array, Z: Array, coef: Array, kernel: Kernel, root: Root) -> Ar
 
 
 def gradient_sums(
-    X: Array,
-    Z: Array,
+    X: Array | RemoteRows,
+    Z: Array | RemoteRows,
     coef: Array,
     kernel: Kernel,
     root: Root,
@@ -272,7 +300,10 @@ def gradient_sums(
     outputs (unless there are no more outputs than that); not with `center`. With `row_weights`
     (n,), at least 0 and not all 0, all means are weighted ones.
     """
-    dtype = floating_dtype(X, Z, coef)
+    if isinstance(X, RemoteRows) or isinstance(Z, RemoteRows):
+        dtype = floating_dtype(coef)
+    else:
+        dtype = floating_dtype(X, Z, coef)
     working = _gradient_dtype(dtype, kernel, root)
     n_outputs = coef.shape[1]
     samples = 0 if output_samples is None or output_samples >= n_outputs else output_samples
@@ -287,6 +318,19 @@ def gradient_sums(
         if samples or rotated.shape[1] < n_outputs:
             coef = rotated
     coef = contiguous(coef, working)
+    if isinstance(Z, RemoteRows):
+        return Z.gradient_sums(
+            X,
+            coef,
+            kernel,
+            root,
+            diagonal=diagonal,
+            center=center,
+            output_samples=samples,
+            seed=seed,
+            row_weights=row_weights,
+        )
+    assert not isinstance(X, RemoteRows)
     full = root is not None and root.ndim == 2
     # The diagonal in input space needs all of G~ when the root mixes the features.
     diagonal_sums = diagonal and not full

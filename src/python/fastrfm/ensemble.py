@@ -32,6 +32,7 @@ from fastrfm.recursion import (
     run_recursion,
     work_of,
 )
+from fastrfm.remote import RemoteRows
 from fastrfm.ridge.cholesky import cholesky_bytes
 from fastrfm.ridge.early_stop import HeldOutRows
 from fastrfm.sampling import draw_stratified_rows, strata_of_targets
@@ -96,6 +97,8 @@ def fit_ensemble(
     if searches:
         rows, by_search, validation = _search_rows(problem, members, rows, validation, rng)
     searched = problem if rows is None else problem.of_rows(rows)
+    if searches:
+        searched = searched.here()
     # Both are asked now, so that what memory does not allow is refused before any work.
     held = _bytes_of(problem, None if rows is None else searched, validation)
     judged = validation is None
@@ -211,6 +214,8 @@ def _within_limit(member: Member, problem: Problem, held: int, *, judged: bool) 
     `held` bytes are those of all tables, this one's included.
     """
     X = problem.tables[member.columns]
+    if isinstance(X, RemoteRows):
+        return member
     settings = within_memory_limit(
         member.settings,
         len(problem),

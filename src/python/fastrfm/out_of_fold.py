@@ -47,6 +47,7 @@ def predict_out_of_fold(
     ndarray of shape (n, c), or None
         None if the watch did not let it end.
     """
+    problem = problem.here()
     folds = _folds(problem, strata, rng)
     total = ensemble.weights.sum()
     heavy = np.flatnonzero(ensemble.weights >= LEAST_PART * total)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastrfm.preprocessing import Columns
 from fastrfm.recursion import Array, RecursionResult, RecursionSettings
+from fastrfm.remote import RemoteRows
 from fastrfm.selection import Weights, of_rows
 
 __all__ = ["Ensemble", "Member", "Problem", "Validation"]
@@ -57,6 +58,11 @@ class Problem:
         tables = {name: X[rows] for name, X in self.tables.items()}
         weight, unit = of_rows(self.sample_weight, rows), of_rows(self.unit_weight, rows)
         return Problem(tables, self.Y[rows], weight, unit, self.units)
+
+    def here(self) -> Problem:
+        """Return the problem with all rows in this process."""
+        remote = any(isinstance(X, RemoteRows) for X in self.tables.values())
+        return self.of_rows(np.arange(len(self))) if remote else self
 
     def __len__(self) -> int:
         return len(self.Y)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from fastrfm import backend
 from fastrfm.bandwidth import BandwidthRule
+from fastrfm.remote import RemoteRows
 from fastrfm.ridge import Plan, make_plan
 from fastrfm.ridge.device_plan import make_device_plan
+from fastrfm.ridge.plan import make_remote_plan
 
 __all__ = ["RecursionSettings", "plan_of"]
 
@@ -52,6 +54,8 @@ def plan_of(X: Array, Y: Array, settings: RecursionSettings) -> Plan:
     MemoryError
         If nothing that the settings allow fits the memory limit.
     """
+    if isinstance(X, RemoteRows):
+        return make_remote_plan(len(X), Y.shape[1])
     memory = backend.device_memory()
     if memory is not None:
         return make_device_plan(

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
+from fastrfm.remote import RemoteRows
+
 if TYPE_CHECKING:
     from fastrfm.problem import Problem, Validation
 
@@ -101,6 +103,9 @@ def _digest(arrays: Mapping[Any, NDArray[Any] | None]) -> str:
             digest.update(f"{name} None ".encode())
             continue
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        if isinstance(array, RemoteRows):
+            digest.update(array.digest())
+            continue
         if not array.size:
             continue
         rows_a_piece = max(1, _PIECE * len(array) // array.nbytes)

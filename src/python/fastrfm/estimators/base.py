@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -23,6 +23,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from fastrfm.checkpoints import identity_of
 from fastrfm.ensemble import fit_ensemble
 from fastrfm.estimators.checkpointed import Checkpointing
+from fastrfm.estimators.collected import collected, opened
 from fastrfm.estimators.device import device_of, fit_place, host_data
 from fastrfm.estimators.fitted import OF_HEAVIEST, fitted_member, importances
 from fastrfm.estimators.parameters import Parameters
@@ -76,7 +77,8 @@ class BaseRFM(Movable, ABC, Parameters):
         ----------
         X : array-like or frame of shape (n_samples, n_features)
             Numbers, and categories as `categorical_features` says; missing values are welcome.
-            float64 is computed in float64; float32, integers and bool in float32.
+            float64 is computed in float64; float32, integers and bool in float32. The rows of a
+            Dask array or frame stay on the workers of the active client (`fastrfm.dask`).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), optional
@@ -119,7 +121,8 @@ class BaseRFM(Movable, ABC, Parameters):
         MemoryError
             If the fit would need more than `memory_limit`; nothing large has been allocated then.
         RuntimeError
-            If `device` is "cuda" and CUDA cannot be used: says what is missing.
+            If `device` is "cuda" and CUDA cannot be used: says what is missing. For a Dask
+            collection, if there is no client; `fastrfm.dask.ClusterError` if the cluster is lost.
         FileNotFoundError, fastrfm.CheckpointError
             If `resume_from` is not there, is damaged, or is of another fit: says in what.
         """
@@ -136,17 +139,22 @@ class BaseRFM(Movable, ABC, Parameters):
         y_val: ArrayLike | None,
         state: Checkpointing,
     ) -> Self:
-        data_device = device_of(X)
-        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
-        X_val, y_val = host_data(X_val), host_data(y_val)
         kinds_ = self._kinds()
+        y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
+        X_val, y_val = host_data(collected(X_val)), host_data(collected(y_val))
+        # The rows of a Dask collection stay with its workers; `X` stands for them meanwhile.
+        remote = opened(X, self.solver)
+        X = collected(X) if remote is None else remote
+        data_device = device_of(X)
+        X = host_data(X)
         keeper, rng = state.keeper(check_random_state(self.random_state))
         watch = FitWatch(self.verbose, self._checked_callbacks(), self.time_limit, keeper)
         if (X_val is None) != (y_val is None):
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val belong together; {missing} is missing")
-        refuse_repeated_names(X)
-        check_feature_names(self, X, reset=True)
+        header = X if remote is None else remote.header
+        refuse_repeated_names(header)
+        check_feature_names(self, header, reset=True)
         if not _num_samples(X):
             self._encoder(kinds_[0].columns).fit(X, estimator=self)  # says so, of X and not of y
         y_array = self._validate_targets(y)
@@ -155,9 +163,10 @@ class BaseRFM(Movable, ABC, Parameters):
         weight, unit = combined_weights(sample_weight, class_weight, X, y_array)
         X, y_array, weight, unit = without_weightless(X, y_array, weight, unit)
 
+        table, of_table = (X, weight) if remote is None else X.sample(weight)
         columns = kinds_[0].columns
         raw = self._allows_raw(kinds_)
-        first = self._encoder(columns).fit(X, weight, estimator=self, allow_raw=raw)
+        first = self._encoder(columns).fit(table, of_table, estimator=self, allow_raw=raw)
         encoders = {columns: first}
         if first.is_categorical_.all():
             # Without numbers all columns are the same, however numbers are scaled.
@@ -165,10 +174,11 @@ class BaseRFM(Movable, ABC, Parameters):
         for columns in dict.fromkeys(kind.columns for kind in kinds_):
             if columns not in encoders:
                 encoder = self._encoder(columns)
-                encoders[columns] = encoder.fit(X, weight, estimator=self, allow_raw=raw)
+                encoders[columns] = encoder.fit(table, of_table, estimator=self, allow_raw=raw)
+        del table
         widths = [(len(e.source_), e.dtype_) for e in encoders.values()]
         check_tables_fit(_num_samples(X), widths, self.memory_limit)
-        tables = {name: encoder.transform(X, estimator=self) for name, encoder in encoders.items()}
+        tables = {name: self._encoded(encoder, X) for name, encoder in encoders.items()}
         Y = self._fit_targets(y_array, weight).astype(floating_dtype(tables[kinds_[0].columns]))
         units = {name: e.units_ for name, e in encoders.items() if e.units_ is not None}
         problem = Problem(tables, Y, weight, unit, units)
@@ -186,7 +196,8 @@ class BaseRFM(Movable, ABC, Parameters):
 
         members = [Member(kind.columns, self._settings(kind, weight)) for kind in kinds_]
         keeper.begin(partial(identity_of, self, problem, validation))
-        with fit_place(self.device, problem, members, data_device) as number, watch.running():
+        place = fit_place(self.device, problem, members, data_device)
+        with nullcontext() if remote is not None else place as number, watch.running():
             ensemble = fit_ensemble(
                 problem,
                 members,
@@ -201,6 +212,12 @@ class BaseRFM(Movable, ABC, Parameters):
         self._store(problem, ensemble, encoders)
         self._go_to(number)
         return self
+
+    def _encoded(self, encoder: TableEncoder, X: Any) -> Any:
+        """Return all rows encoded: an array, or rows that stay with Dask's workers."""
+        if hasattr(X, "encoded"):
+            return X.encoded(encoder, self.device)
+        return encoder.transform(X, estimator=self)
 
     def _store(
         self, problem: Problem, ensemble: Ensemble, encoders: dict[Columns, TableEncoder]

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastrfm.calibration import Calibration
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.collected import collected, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.progress import FitWatch
 from fastrfm.losses import ClassificationError, Loss, SquaredError
@@ -257,6 +258,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
     # each, .1636 / .1618 / .1639.
     _shrinkage_rows: ClassVar[float] = 50.0
 
+    @lazy_for_collections
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predict the class with the largest score.
 
@@ -274,6 +276,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         labels: NDArray[Any] = as_given(X, self.classes_[best])
         return labels
 
+    @lazy_for_collections
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Estimate the classes' probabilities.
 
@@ -295,6 +298,7 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         probabilities: NDArray[np.float64] = as_given(X, self._calibration.probabilities(scores))
         return probabilities
 
+    @lazy_for_collections
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return least-squares scores, whose largest is the predicted class.
 
@@ -327,7 +331,8 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         -------
         float
         """
-        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
+        X = host_data(X)
         return float(super().score(X, y, sample_weight))
 
     def _class_scores(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from fastrfm.metric import Root, agop_in_units, metric_of_root
 from fastrfm.preprocessing import Columns, TableEncoder
 from fastrfm.problem import Member
 from fastrfm.recursion import Array, RecursionResult
+from fastrfm.remote import RemoteRows
 
 __all__ = ["OF_HEAVIEST", "FittedMember", "fitted_member", "importances", "metric_in_use"]
 
@@ -83,7 +84,7 @@ def fitted_member(member: Member, result: RecursionResult, X_fit: Array) -> Fitt
     return FittedMember(
         metric_=metric_in_use(result.root, X_fit.shape[1], diagonal=member.settings.diagonal),
         dual_coef_=result.coef,
-        X_fit_=X_fit,
+        X_fit_=X_fit[:] if isinstance(X_fit, RemoteRows) else X_fit,
         norm_=result.kernel.norm,
         exponent_=result.kernel.exponent,
         bandwidth_=result.kernel.bandwidth,

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.collected import collected, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.losses import Loss, SquaredError
 from fastrfm.sklearn_compat import check_targets
@@ -174,6 +175,7 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
     'bmi'
     """
 
+    @lazy_for_collections
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict the targets.
 
@@ -205,7 +207,8 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         -------
         float
         """
-        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
+        X = host_data(X)
         return float(super().score(X, y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:

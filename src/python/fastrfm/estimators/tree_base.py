@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.collected import collected
 from fastrfm.estimators.device import host_data
 from fastrfm.estimators.leaves import ConstantLeaf, LeafWatch
 from fastrfm.estimators.tree_blend import encoded_chunks, leaf_shares
@@ -73,7 +74,8 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
         ----------
         X : array-like or frame of shape (n_samples, n_features)
             As for the plain estimator. Each leaf encodes its own rows, by their means, deviations
-            and levels: what is near in the whole table may be far in a leaf.
+            and levels: what is near in the whole table may be far in a leaf. The rows of a Dask
+            collection are gathered.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), optional
@@ -114,6 +116,7 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
         X_val: Any,
         y_val: ArrayLike | None,
     ) -> Self:
+        X, y, sample_weight, X_val, y_val = map(collected, (X, y, sample_weight, X_val, y_val))
         X, y, sample_weight = _rows_of(X), host_data(y), host_data(sample_weight)
         X_val, y_val = _rows_of(X_val), host_data(y_val)
         rng = check_random_state(self.random_state)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _num_samples
 
 from fastrfm.estimators.base import BaseRFM
 from fastrfm.estimators.classifier import RFMClassifier
+from fastrfm.estimators.collected import collected, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.leaves import ConstantLeaf, without_name_warnings
 from fastrfm.estimators.tree_base import BaseTree
@@ -91,6 +92,7 @@ class TreeRFMClassifier(ClassifierMixin, BaseTree):
 
     __init__.__signature__ = _signature  # type: ignore[attr-defined]
 
+    @lazy_for_collections
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predict the most probable class.
 
@@ -108,6 +110,7 @@ class TreeRFMClassifier(ClassifierMixin, BaseTree):
         labels: NDArray[Any] = as_given(X, self.classes_[best])
         return labels
 
+    @lazy_for_collections
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Estimate the classes' probabilities: the weighted mean of the leaves'.
 
@@ -123,6 +126,7 @@ class TreeRFMClassifier(ClassifierMixin, BaseTree):
         probabilities: NDArray[np.float64] = as_given(X, self._blend(X))
         return probabilities
 
+    @lazy_for_collections
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return what is largest for the predicted class: probabilities.
 
@@ -157,7 +161,8 @@ class TreeRFMClassifier(ClassifierMixin, BaseTree):
         -------
         float
         """
-        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
+        X = host_data(X)
         return float(super().score(X, y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:

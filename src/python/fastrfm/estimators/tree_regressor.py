@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.collected import collected, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.leaves import ConstantLeaf, without_name_warnings
 from fastrfm.estimators.regressor import RFMRegressor
@@ -88,6 +89,7 @@ class TreeRFMRegressor(MultiOutputMixin, RegressorMixin, BaseTree):
 
     __init__.__signature__ = _signature  # type: ignore[attr-defined]
 
+    @lazy_for_collections
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict the targets.
 
@@ -118,7 +120,8 @@ class TreeRFMRegressor(MultiOutputMixin, RegressorMixin, BaseTree):
         -------
         float
         """
-        X, y, sample_weight = host_data(X), host_data(y), host_data(sample_weight)
+        y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
+        X = host_data(X)
         return float(super().score(X, y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:

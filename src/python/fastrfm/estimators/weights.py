@@ -76,7 +76,8 @@ def without_weightless(
     if weight is None or weight.all():
         return X, y, weight, unit
     kept = np.flatnonzero(weight)
-    return take_rows(X, kept), y[kept], weight[kept], None if unit is None else unit[kept]
+    X = X.keep(kept) if hasattr(X, "keep") else take_rows(X, kept)
+    return X, y[kept], weight[kept], None if unit is None else unit[kept]
 
 
 def _class_weights(

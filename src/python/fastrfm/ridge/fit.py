@@ -15,6 +15,7 @@ from fastrfm.arrays import namespace, take_rows_of, to_host, to_place_of
 from fastrfm.cuda.place import on_device, rows_on_device
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.remote import RemoteRows
 from fastrfm.ridge.cholesky import Factor, OnFailure, factorise
 from fastrfm.ridge.device_cholesky import DeviceFactor
 from fastrfm.ridge.device_plan import make_device_plan
@@ -22,7 +23,7 @@ from fastrfm.ridge.early_stop import CHECK_STEPS, HeldOutRows, no_longer_improve
 from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
 from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
 from fastrfm.ridge.pcg import CG_ARRAYS, CgState, pcg
-from fastrfm.ridge.plan import Plan, make_plan
+from fastrfm.ridge.plan import Plan, make_plan, make_remote_plan
 from fastrfm.ridge.stored import stored_product
 from fastrfm.ridge.weights import bounded_weights, row_ridges
 from fastrfm.threads import one_blas_thread
@@ -150,7 +151,9 @@ def fit_ridge(
             f"on_failure must be one of {', '.join(get_args(OnFailure))}; got {on_failure!r}"
         )
     memory = backend.device_memory()
-    if memory is None:
+    if isinstance(X, RemoteRows):
+        plan = make_remote_plan(len(X), Y.shape[1])
+    elif memory is None:
         plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
     else:
         X, Y, start = rows_on_device(memory, X), memory.to_device(Y), on_device(memory, start)

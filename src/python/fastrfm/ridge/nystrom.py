@@ -14,6 +14,7 @@ from fastrfm.arrays import is_on_device, namespace, take_rows_of, to_host, to_pl
 from fastrfm.cuda import linear_algebra
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
+from fastrfm.remote import RemoteColumns, RemoteRows
 from fastrfm.threads import one_blas_thread
 
 __all__ = [
@@ -78,7 +79,7 @@ class NystromPreconditioner:
 
     def __init__(
         self,
-        X: Array,
+        X: Array | RemoteRows,
         kernel: Kernel,
         root: Root,
         alpha: float,
@@ -92,8 +93,9 @@ class NystromPreconditioner:
         rng = np.random.default_rng(0)
         landmarks = _draw_landmarks(n, rank, row_roots, rng)
         self.rank = rank
-        self._C = xp.empty((n, rank), dtype)
-        backend.kernel_matrix(X, take_rows_of(X, landmarks), kernel, root, out=self._C)
+        self._C = backend.landmark_columns(
+            X, take_rows_of(X, landmarks), kernel, root, like=xp.empty(0, dtype)
+        )
         # What is as large as the landmarks' kernel is dealt with by SciPy, but for each
         # application.
         W = to_host(take_rows_of(self._C, landmarks)).astype(np.float64)
@@ -116,8 +118,11 @@ class NystromPreconditioner:
                     float(np.mean(weights * (1.0 - explained_diagonal))),
                     JITTER * float(np.mean(weights)),
                 )
-                scale = to_place_of(self._C, row_roots)[:, None]
-                xp.multiply(self._C, scale, out=self._C, casting="same_kind")
+                if isinstance(self._C, RemoteColumns):
+                    self._C.scale_rows(row_roots)
+                else:
+                    scale = to_place_of(self._C, row_roots)[:, None]
+                    xp.multiply(self._C, scale, out=self._C, casting="same_kind")
             self.mu = alpha + left
             self._factor = self._factorise(W)
 
@@ -221,7 +226,7 @@ def largest_rank(n: int) -> int:
 
 
 def choose_rank(
-    X: Array,
+    X: Array | RemoteRows,
     kernel: Kernel,
     root: Root,
     alpha: float,

@@ -12,7 +12,14 @@ from numpy.typing import DTypeLike
 from fastrfm.ridge.cholesky import cholesky_bytes, packing_bytes
 from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank, preconditioner_bytes
 
-__all__ = ["SOLVERS", "Plan", "check_solver", "make_plan", "rows_packed_at_a_time"]
+__all__ = [
+    "SOLVERS",
+    "Plan",
+    "check_solver",
+    "make_plan",
+    "make_remote_plan",
+    "rows_packed_at_a_time",
+]
 
 SOLVERS = ("auto", "cholesky", "pcg")
 # Up to this many rows a Cholesky factorisation is about as quick as the iterations that reach its
@@ -107,6 +114,15 @@ def make_plan(
     if memory_limit is not None and free.bytes > limit:
         raise _too_much(n, "pcg without storing K", free.bytes + reserved, memory_limit)
     return free
+
+
+def make_remote_plan(n: int, c: int) -> Plan:
+    """Plan the solve for rows that lie in other processes: by pcg, and without storing K.
+
+    Here are CG's vectors, and what is as large as the landmarks' kernel.
+    """
+    rank = largest_rank(n)
+    return Plan("pcg", False, rank, _CG_VECTORS * n * c * 8 + 2 * rank * rank * 8)
 
 
 def rows_packed_at_a_time(n: int, d: int, dtype: DTypeLike) -> int:

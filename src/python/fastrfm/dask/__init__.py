@@ -1,0 +1,13 @@
+"""Fits of Dask arrays and frames on a Dask cluster: the extra ``dask``.
+
+`RFMRegressor` and `RFMClassifier` take them as `X`; nothing here need be called. The fit runs in
+the client as always, and every pass over the rows is tasks on the workers that hold them.
+"""
+
+from __future__ import annotations
+
+from fastrfm.dask.cluster import Cluster, ClusterError
+from fastrfm.dask.collections import CollectionRows
+from fastrfm.dask.lazy import lazily
+
+__all__ = ["Cluster", "ClusterError", "CollectionRows", "lazily"]

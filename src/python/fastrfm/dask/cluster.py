@@ -1,0 +1,115 @@
+"""A Dask cluster as passes see it: tasks go out, results come back, or an exact error does."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+from distributed import Client, Future, get_client
+from distributed.comm.core import CommClosedError
+from distributed.scheduler import KilledWorker
+
+from fastrfm.dask import tasks
+
+__all__ = ["Cluster", "ClusterError"]
+
+# Tasks of a pass over all pairs of blocks, for each worker: so many that workers of unequal speed
+# end at about the same time, so few that sending them (about a millisecond each) is nothing beside
+# a product.
+_TASKS_A_WORKER = 16
+# But no block smaller: 4,000 x 4,000 pairs take some 25 ms of a core, a task one or two to be sent.
+FEWEST_BLOCK_ROWS = 4_000
+# And none larger: a task has two of them.
+_MOST_BLOCK_BYTES = 256 << 20
+
+
+class ClusterError(RuntimeError):
+    """The cluster was lost, or lost workers again and again; the fit has changed nothing."""
+
+
+class Cluster:
+    """The active client of `distributed`.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._client: Client = get_client()
+        except ValueError:
+            raise RuntimeError(
+                "X is a Dask collection, and there is no Dask client to fit it with; start one: "
+                "client = distributed.Client() for processes of this machine, or "
+                'distributed.Client("tcp://scheduler:8786") for a cluster'
+            ) from None
+        self._address = self._client.scheduler.address if self._client.scheduler else "unknown"
+
+    def blocks(self, n: int, row_bytes: int) -> list[tuple[int, int]]:
+        """Return the ranges of the blocks that `n` rows are divided into."""
+        with self._errors():
+            workers = max(1, len(self._client.nthreads()))  # type: ignore[no-untyped-call]
+        wanted = math.ceil(math.sqrt(2 * _TASKS_A_WORKER * workers))
+        fewest = math.ceil(n * row_bytes / _MOST_BLOCK_BYTES)
+        count = max(1, fewest, min(wanted, n // FEWEST_BLOCK_ROWS))
+        edges = [n * i // count for i in range(count + 1)]
+        return list(pairwise(edges))
+
+    def put(self, value: Any) -> Future[Any]:
+        """Return a future of a value of this process, which the cluster can send again."""
+        return self.map(tasks.same, [value])[0]
+
+    def map(self, task: Any, *lists: Sequence[Any], **arguments: Any) -> list[Future[Any]]:
+        """Return futures of `task` for the entries of the lists; `arguments` are the same."""
+        with self._errors(), warnings.catch_warnings():
+            # Arrays go out in the tasks, so that they are not lost with a worker.
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            futures: list[Future[Any]] = self._client.map(
+                task, *map(list, lists), pure=False, **arguments
+            )
+        return futures
+
+    def compute(self, delayed: Sequence[Any]) -> list[Future[Any]]:
+        """Return futures of `dask.delayed` values."""
+        with self._errors(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            futures: list[Future[Any]] = self._client.compute(list(delayed))  # type: ignore[no-untyped-call]
+        return futures
+
+    def gather(self, futures: Sequence[Future[Any]]) -> list[Any]:
+        """Return the results; an exception of a task is raised here."""
+        with self._errors():
+            results: list[Any] = self._client.gather(list(futures))  # type: ignore[no-untyped-call]
+        return results
+
+    def reduce(self, futures: Sequence[Future[Any]]) -> Any:
+        """Return the sum of the results, added up in pairs by the workers."""
+        level = list(futures)
+        while len(level) > 1:
+            pairs = self.map(tasks.add, level[:-1:2], level[1::2])
+            level = pairs + level[2 * len(pairs) :]
+        return self.gather(level)[0]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except KilledWorker as error:
+            raise ClusterError(
+                f"the Dask cluster at {self._address} lost the workers of a task again and again "
+                f"({error}). Mostly that is too little memory: give workers more, or use more of "
+                "them"
+            ) from error
+        except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"the connection to the Dask scheduler at {self._address} was lost "
+                f"({type(error).__name__}: {error}). Start it again, connect a client, and fit "
+                "again: with resume_from, if the fit had a checkpoint"
+            ) from error

@@ -1,0 +1,75 @@
+"""Dask's collections as arguments of the estimators. Dask is imported for them alone."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sklearn.utils.validation import check_is_fitted
+
+from fastrfm.ridge.plan import CHOLESKY_ROWS
+
+if TYPE_CHECKING:
+    from fastrfm.dask import CollectionRows
+
+__all__ = ["collected", "is_collection", "lazy_for_collections", "opened"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def is_collection(X: Any) -> bool:
+    """Return whether `X` is Dask's."""
+    return hasattr(X, "__dask_graph__")
+
+
+def collected(data: Any) -> Any:
+    """Return a collection's data in this process; all else as it is."""
+    return data.compute() if is_collection(data) else data
+
+
+def opened(X: Any, solver: str) -> CollectionRows | None:
+    """Return the rows of a collection that stay on the workers; None: take `collected`.
+
+    So many rows as "auto" would factorise are fitted in this process, and so is all that is to be.
+
+    Raises
+    ------
+    RuntimeError
+        If `distributed` is not installed, or there is no client.
+    """
+    if not is_collection(X):
+        return None
+    module = _dask()
+    rows: CollectionRows = module.CollectionRows(X, module.Cluster())
+    if solver == "cholesky" or (solver == "auto" and len(rows) <= CHOLESKY_ROWS):
+        return None
+    if not len(rows):
+        raise ValueError(f"X has no rows: shape {rows.shape}; at least 1 is needed")
+    return rows
+
+
+def lazy_for_collections(method: Method) -> Method:
+    """Make a method that predicts rows give a Dask array for a Dask collection."""
+
+    @functools.wraps(method)
+    def predict(self: Any, X: Any) -> Any:
+        if not is_collection(X):
+            return method(self, X)
+        check_is_fitted(self)
+        return _dask().lazily(self, method.__name__, X)
+
+    return predict  # type: ignore[return-value]
+
+
+def _dask() -> Any:
+    try:
+        return importlib.import_module("fastrfm.dask")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in ("dask", "distributed"):
+            raise
+        raise RuntimeError(
+            f"X is a Dask collection, and {error.name} is not installed; "
+            'pip install "fastrfm[dask]"'
+        ) from None

@@ -1,0 +1,102 @@
+"""Rows that lie in other processes: what the passes need of them.
+
+A pass over such rows runs where they are; what comes and goes are coefficients and sums. Where they
+lie, and how messages travel, is for the implementation (`fastrfm.dask`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastrfm.kernels import Kernel
+    from fastrfm.metric import Root
+
+__all__ = ["RemoteColumns", "RemoteRows"]
+
+Array = NDArray[Any]
+
+
+class RemoteColumns(ABC):
+    """A matrix C of shape (n, r), its rows in other processes: kernel values at r landmarks."""
+
+    @abstractmethod
+    def __getitem__(self, rows: NDArray[np.intp]) -> Array:
+        """Return the rows of these numbers, here."""
+
+    @abstractmethod
+    def scale_rows(self, factors: NDArray[np.float64]) -> None:
+        """Multiply each row by its factor; `factors` has shape (n,)."""
+
+    @abstractmethod
+    def gram(self) -> NDArray[np.float64]:
+        """Return C^T C, (r, r)."""
+
+    @abstractmethod
+    def matmul(self, B: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return C B, (n, c)."""
+
+    @abstractmethod
+    def transposed_matmul(self, R: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return C^T R, (r, c)."""
+
+
+class RemoteRows(ABC):
+    """Encoded rows in other processes, in the place of an array of shape (n, d).
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    ndim, nbytes : int
+        Bytes are those in this process: none.
+    """
+
+    ndim = 2
+    nbytes = 0
+
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def __getitem__(self, rows: NDArray[np.intp] | slice) -> Array:
+        """Return the rows of these numbers, here."""
+
+    @abstractmethod
+    def matmul(self, X: Array | RemoteRows, V: Array, kernel: Kernel, root: Root) -> Array:
+        """Return K(X, self) V, (len(X), c); X an array, or these rows themselves."""
+
+    @abstractmethod
+    def columns(self, Z: Array, kernel: Kernel, root: Root, dtype: np.dtype[Any]) -> RemoteColumns:
+        """Return K(self, Z), (n, len(Z)), which stays there."""
+
+    @abstractmethod
+    def gradient_sums(
+        self,
+        X: Array | RemoteRows,
+        coef: Array,
+        kernel: Kernel,
+        root: Root,
+        *,
+        diagonal: bool,
+        center: bool,
+        output_samples: int,
+        seed: int,
+        row_weights: NDArray[np.float64] | None,
+    ) -> NDArray[np.float64]:
+        """Return what `fastrfm.backend.gradient_sums` does, these rows being the centres.
+
+        `output_samples` 0: the outputs themselves.
+        """
+
+    @abstractmethod
+    def digest(self) -> bytes:
+        """Return a digest of the rows that does not depend on how they are divided."""
