@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastrfm.kernels import Kernel
 from fastrfm.metric import root_of_metric
 from fastrfm.placement import placed
-from fastrfm.ridge.fit import RidgeFit, fit_ridge
+from fastrfm.ridge.fit import fit_ridge
 from fastrfm.ridge.plan import Plan, check_solver, make_plan
+from fastrfm.ridge.solution import RidgeFit
 from fastrfm.validation import (
     check_array2d,
     check_columns,

@@ -1,9 +1,8 @@
-"""The choice of a solver, the checked residual, and `RidgeFit`."""
+"""The choice of a solver, the solve by factorisation, and the checked residual."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -11,112 +10,28 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from fastrfm import backend
-from fastrfm.arrays import namespace, take_rows_of, to_host, to_place_of
+from fastrfm.arrays import namespace, to_place_of
 from fastrfm.cuda.place import on_device, rows_on_device
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.remote import RemoteRows
-from fastrfm.ridge.cholesky import Factor, OnFailure, factorise
-from fastrfm.ridge.device_cholesky import DeviceFactor
+from fastrfm.ridge.cholesky import OnFailure, factorise
 from fastrfm.ridge.device_plan import make_device_plan
-from fastrfm.ridge.early_stop import CHECK_STEPS, HeldOutRows, no_longer_improves
-from fastrfm.ridge.leave_one_out import inverse_diagonal, leave_one_out
-from fastrfm.ridge.nystrom import NystromPreconditioner, choose_rank
-from fastrfm.ridge.pcg import CG_ARRAYS, CgState, pcg
+from fastrfm.ridge.early_stop import HeldOutRows
+from fastrfm.ridge.iterative import solve_by_pcg
 from fastrfm.ridge.plan import Plan, make_plan, make_remote_plan
-from fastrfm.ridge.stored import stored_product
-from fastrfm.ridge.weights import bounded_weights, row_ridges
-from fastrfm.threads import one_blas_thread
+from fastrfm.ridge.solution import RidgeFit
+from fastrfm.ridge.weights import row_ridges
 from fastrfm.watch import SILENT, Watch
 
-__all__ = ["RidgeFit", "fit_ridge"]
+__all__ = ["fit_ridge"]
 
 Array = NDArray[Any]
 
 # A residual above this is never put down to rounding, however large the coefficients.
 LARGEST_ROUNDING = 1e-2
-# Where the preconditioner has a landmark for every row it is an inverse but for rounding: two or
-# three iterations of at most 100 rows reach this, and a row of weight 2 then counts as two rows to
-# the digits of a factorisation.
-TOL_OF_FULL_RANK = 1e-10
 # Iterative refinement stops when a step no longer halves the residual; it seldom takes two.
 MAX_REFINEMENTS = 5
-
-
-@dataclass
-class RidgeFit:
-    """A kernel ridge regression that has been solved.
-
-    Attributes
-    ----------
-    coef : ndarray of shape (n, c)
-        On the device, if that has a memory of its own.
-    alpha : float
-        The ridge really used.
-    residual : float
-        ``||(K + alpha I) coef - Y|| / ||Y||``, measured; with sample weights
-        ``||(K + alpha W^-1) coef - Y|| / ||Y||``, in which every row counts the same.
-    solver : str
-    bytes : int
-        What the solve allocated at its peak.
-    info : dict
-        All of the above but `coef`; for cholesky the number of refinements, for pcg of iterations,
-        the preconditioner's rank and whether K was stored.
-    stopped_early : bool
-        Whether rows held out ended pcg before its tolerance.
-    """
-
-    coef: Array
-    alpha: float
-    residual: float
-    solver: str
-    bytes: int
-    info: dict[str, Any]
-    _factor: Factor | DeviceFactor | None = field(repr=False)
-    _sample_weight: NDArray[np.float64] | None = field(default=None, repr=False)
-    stopped_early: bool = False
-
-    def leave_one_out(
-        self,
-        rows: NDArray[np.intp] | None = None,
-        unit_weight: NDArray[np.float64] | None = None,
-    ) -> Array:
-        """Residuals ``y_i - f_{-i}(x_i)`` of the predictors fitted without row i, in closed form.
-
-        A row of weight w counts as w / u equal rows of weight u, and one of them is left out: the
-        row keeps the weight ``max(w - u, 0)``.
-
-        Parameters
-        ----------
-        rows : ndarray of int, optional
-            The rows i; None takes all. Each costs n^2 / 3 operations.
-        unit_weight : ndarray of shape (len(rows),), optional
-            The u of each of them; None: 1.
-
-        Returns
-        -------
-        residuals : ndarray of shape (len(rows), c)
-            NumPy's.
-
-        Raises
-        ------
-        RuntimeError
-            After `release`, and after a solve by pcg.
-        """
-        if self._factor is None:
-            raise RuntimeError(
-                "leave_one_out needs a Cholesky factorisation that has not been released; this fit "
-                f"is by {self.solver}"
-            )
-        chosen = np.arange(len(self.coef)) if rows is None else rows
-        weights = None if self._sample_weight is None else self._sample_weight[chosen]
-        diagonal = inverse_diagonal(self._factor, chosen)
-        coef = to_host(take_rows_of(self.coef, chosen))
-        return leave_one_out(diagonal, coef, self.alpha, weights, unit_weight)
-
-    def release(self) -> None:
-        """Free the factorisation (n^2 / 2 words); the coefficients stay."""
-        self._factor = None
 
 
 def fit_ridge(
@@ -175,7 +90,7 @@ def fit_ridge(
                 X, Y, kernel, root, alpha, tol, plan, sample_weight, on_failure, watch
             )
         else:
-            fit = _by_pcg(
+            fit = solve_by_pcg(
                 X, Y, kernel, root, alpha, tol, plan, start, sample_weight, watch, held_out
             )
     except MemoryError as error:
@@ -244,114 +159,6 @@ def _by_cholesky(
         "bytes": plan.bytes,
     }
     return RidgeFit(coef, alpha, residual, "cholesky", plan.bytes, info, factor, sample_weight)
-
-
-def _by_pcg(
-    X: Array,
-    Y: Array,
-    kernel: Kernel,
-    root: Root,
-    alpha: float,
-    tol: float,
-    plan: Plan,
-    start: Array | None,
-    sample_weight: NDArray[np.float64] | None,
-    watch: Watch,
-    held_out: HeldOutRows | None,
-) -> RidgeFit:
-    xp, dtype = namespace(Y), Y.dtype
-    # CG wants a symmetric matrix near a multiple of I: with S = W^(1/2) and coef = S b it solves
-    # (S K S + alpha I) b = S Y, whose residual is S times that of the system in coef. Without a
-    # ridge the weights do not matter.
-    weights = None
-    if sample_weight is not None and alpha > 0:
-        weights = bounded_weights(alpha, sample_weight)
-    roots = None if weights is None else np.sqrt(weights)
-    rank = min(plan.max_rank, choose_rank(X, kernel, root, alpha, roots))
-    precondition = NystromPreconditioner(X, kernel, root, alpha, rank, dtype, roots, xp=xp)
-    if rank == len(X) and dtype == np.float64:
-        tol = min(tol, TOL_OF_FULL_RANK)
-    if plan.stored:
-        watch.phase("kernel")
-    product = stored_product(X, kernel, root, like=Y) if plan.stored else None
-    watch.phase("solve")
-    if roots is not None:
-        roots = to_place_of(Y, roots)
-        weights = to_place_of(Y, weights)
-
-    def matmul(P: NDArray[np.float64]) -> NDArray[np.float64]:
-        V = _scaled(P, roots, xp.empty(P.shape, dtype))
-        KV = backend.kernel_matmul(X, X, V, kernel, root) if product is None else product(V)
-        result = alpha * P
-        result += _scaled(KV, roots, KV)
-        return result
-
-    def on_step(state: CgState) -> bool:
-        if held_out is not None and state.iterations % CHECK_STEPS == 0:
-            coef = _scaled(state.coef, roots, xp.empty(Y.shape, dtype))
-            state.errors.append(held_out.error(X, coef, kernel, root))
-            if no_longer_improves(state.errors):
-                return True
-        watch.keeper.step(state)
-        return False
-
-    targets = Y.astype(np.float64)
-    begin = None if start is None else start.astype(np.float64)
-    if roots is not None:
-        targets *= roots[:, None]
-        if begin is not None:
-            begin /= roots[:, None]
-    # The products are ours, threaded; BLAS would only add up vectors, in an order of its threads.
-    with one_blas_thread():
-        solution = pcg(
-            matmul,
-            targets,
-            precondition,
-            tol=tol,
-            start=begin,
-            row_weights=None if weights is None else 1.0 / weights,
-            on_residual=watch.residual,
-            resume_from=_in_place_of(Y, watch.keeper.resumed_solve()),
-            on_step=on_step,
-        )
-    info = {
-        "solver": "pcg",
-        "stored": plan.stored,
-        "alpha": alpha,
-        "residual": solution.residual,
-        "iterations": solution.iterations,
-        "rank": rank,
-        "bytes": plan.bytes,
-    }
-    coef = _scaled(solution.coef, roots, xp.empty(Y.shape, dtype))
-    return RidgeFit(
-        coef,
-        alpha,
-        solution.residual,
-        "pcg",
-        plan.bytes,
-        info,
-        None,
-        stopped_early=solution.stopped,
-    )
-
-
-def _in_place_of(Y: Array, state: CgState | None) -> CgState | None:
-    """Return a state whose arrays lie where `Y` does."""
-    if state is None:
-        return None
-    arrays = {name: to_place_of(Y, getattr(state, name)) for name in CG_ARRAYS}
-    return replace(state, **arrays)
-
-
-def _scaled(A: Array, roots: NDArray[np.float64] | None, out: Array) -> Array:
-    """Write A, its rows times `roots`, to `out`; return that."""
-    if roots is not None:
-        scaled: Array = namespace(A).multiply(A, roots[:, None], out=out, casting="same_kind")
-        return scaled
-    if out is not A:
-        out[...] = A
-    return out
 
 
 def _residuals(X: Array, Y: Array, coef: Array, ridges: Array, kernel: Kernel, root: Root) -> Array:

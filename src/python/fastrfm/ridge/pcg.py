@@ -136,7 +136,7 @@ def pcg(
         # 30 (20,000 x 32 made up) and 23 (12,000 of kin40k), from there / from none: 16 / 13,
         # 20 / 16, 17 / 11; from one of 0.5, 10 / 11.
         worse = _norms(R, row_weights) > sizes
-        coef[:, worse], R[:, worse] = 0.0, Y[:, worse]
+        coef, R = xp.where(worse, 0.0, coef), xp.where(worse, Y, R)
         state = system.begin(coef, R)
         del R
     else:
