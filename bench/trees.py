@@ -33,6 +33,7 @@ CASES = (
     "reg/uci_elevators",
     "reg/california_housing",
     "reg/uci_kin40k",
+    "reg/uci_keggundirected",
     "cls/chess_krvk",
     "cls/credit_default",
     "cls/adult",
@@ -76,7 +77,9 @@ def load(case: str, data: Path) -> tuple[Array, Array, NDArray[np.bool_], Array 
     return arrays["X"], arrays["y"], arrays["fold"] == 0, categories
 
 
-def measure(case: str, data: Path, leaf: int, options: dict[str, Any]) -> dict[str, Any]:
+def measure(
+    case: str, data: Path, leaf: int, trees: int, options: dict[str, Any]
+) -> dict[str, Any]:
     """Fit one case in this process."""
     X, y, test, categories = load(case, data)
     is_classification = case.startswith("cls/")
@@ -84,7 +87,7 @@ def measure(case: str, data: Path, leaf: int, options: dict[str, Any]) -> dict[s
         y = (y - y[~test].mean()) / y[~test].std()
     names = {True: "RFMClassifier", False: "RFMRegressor"}
     kind = getattr(fastrfm, ("Tree" if leaf else "") + names[is_classification])
-    own = {"max_leaf_size": leaf} if leaf else {}
+    own = {"max_leaf_size": leaf, "n_trees": trees} if leaf else {}
     model = kind(categorical_features=categories, random_state=0, **own, **options)
     started = perf_counter(), process_time()
     model.fit(X[~test], y[~test])
@@ -93,7 +96,8 @@ def measure(case: str, data: Path, leaf: int, options: dict[str, Any]) -> dict[s
         "data": case,
         "rows": int((~test).sum()),
         "leaf": leaf,
-        "leaves": len(model.trees_[0].leaves) if leaf else 1,
+        "trees": trees if leaf else 1,
+        "leaves": sum(len(tree.leaves) for tree in model.trees_) if leaf else 1,
         "temperature": model.temperature_ if leaf else None,
         "seconds": seconds,
         "cpu_seconds": of_cpu,
@@ -117,11 +121,12 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     """Say where the tree of each leaf size is better, equal or worse."""
     lines = []
     plain = {row["data"]: row["error"] for row in rows if not row["leaf"]}
-    for leaf in sorted({row["leaf"] for row in rows} - {0}, reverse=True):
+    kinds = {(row["leaf"], row["trees"]) for row in rows if row["leaf"]}
+    for leaf, trees in sorted(kinds, key=lambda kind: (-kind[0], kind[1])):
         ratios = {
             r["data"]: r["error"] / plain[r["data"]]
             for r in rows
-            if r["leaf"] == leaf and r["data"] in plain
+            if (r["leaf"], r["trees"]) == (leaf, trees) and r["data"] in plain
         }
         groups = {
             "better": [d for d, r in ratios.items() if r < 1 - EQUAL],
@@ -133,8 +138,15 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
             for name, of_group in groups.items()
             if of_group
         )
-        lines.append(f"- leaves of at most {leaf:,} rows, error over the plain one's: {said}")
+        many = "one tree" if trees == 1 else f"{trees} trees"
+        lines.append(f"- {many}, leaves of at most {leaf:,} rows, over the plain error: {said}")
     return lines
+
+
+def _name(row: dict[str, Any]) -> str:
+    if not row["leaf"]:
+        return "plain"
+    return f"{'tree' if row['trees'] == 1 else str(row['trees']) + ' trees'}, {row['leaf']:,}"
 
 
 def write(rows: list[dict[str, Any]], options: dict[str, Any], output: Path) -> None:
@@ -144,7 +156,7 @@ def write(rows: list[dict[str, Any]], options: dict[str, Any], output: Path) -> 
         (
             row["data"],
             f"{row['rows']:,}",
-            f"tree, {row['leaf']:,}" if row["leaf"] else "plain",
+            _name(row),
             str(row["leaves"]),
             "" if row["temperature"] is None else f"{row['temperature']:.3g}",
             f"{row['error']:.4f}",
@@ -157,7 +169,8 @@ def write(rows: list[dict[str, Any]], options: dict[str, Any], output: Path) -> 
     ]
     lines = [
         f"- `python bench/trees.py --data FOLDER --options '{json.dumps(options)}'`: the defaults, "
-        "but for `max_leaf_size` and these options, which leaves and plain estimators have",
+        "but for `max_leaf_size`, `n_trees` and these options, which leaves and plain estimators "
+        "have",
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
         f"{machine['isa_level']}; "
         f"Python {machine['python']}, commit {machine['commit']}, {machine['date']}",
@@ -180,23 +193,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("bench/results"))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--leaf-sizes", nargs="+", type=int, default=LEAF_SIZES)
+    parser.add_argument("--trees", type=int, default=1, help="`n_trees`")
     parser.add_argument("--options", type=json.loads, default={}, help="further parameters, JSON")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         (case,), (leaf,) = arguments.cases, arguments.leaf_sizes
-        print(json.dumps(measure(case, arguments.data, leaf, arguments.options)))
+        print(json.dumps(measure(case, arguments.data, leaf, arguments.trees, arguments.options)))
         return
     arguments.output.mkdir(parents=True, exist_ok=True)
     lines = arguments.output / "trees.jsonl"
     rows = [json.loads(line) for line in lines.open()] if lines.exists() else []
-    done_before = {(row["data"], row["leaf"]) for row in rows}
+    done_before = {(row["data"], row["leaf"], row["trees"]) for row in rows}
     for case in arguments.cases:
         for leaf in arguments.leaf_sizes:
-            if (case, leaf) in done_before:
+            if (case, leaf, arguments.trees if leaf else 1) in done_before:
                 continue
             command = [sys.executable, __file__, "--data", str(arguments.data), "--one"]
             command += ["--cases", case, "--leaf-sizes", str(leaf)]
+            command += ["--trees", str(arguments.trees)]
             command += ["--options", json.dumps(arguments.options)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append(json.loads(done.stdout))
@@ -204,7 +219,7 @@ def main() -> None:
                 file.write(done.stdout)
             print(done.stdout, end="", flush=True)
     order = {case: number for number, case in enumerate(CASES)}
-    rows.sort(key=lambda row: (order[row["data"]], bool(row["leaf"]), -row["leaf"]))
+    rows.sort(key=lambda row: (order[row["data"]], bool(row["leaf"]), -row["leaf"], row["trees"]))
     write(rows, arguments.options, arguments.output)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import fastrfm
+from backends import CUDA_BACKENDS, Backend
 from cases import Array
 from fastrfm import backend
 from fastrfm.kernels import Kernel
@@ -87,8 +88,14 @@ def close(actual: Array, expected: Array) -> None:
     "options",
     [
         {},
-        {"norm": 1, "diagonal": True, "center_gradients": True, "agop_samples": 500},
-        {"bandwidth": "2*median", "diagonal": True, "early_stopping": False},
+        pytest.param(
+            {"norm": 1, "diagonal": True, "center_gradients": True, "agop_samples": 500},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"bandwidth": "2*median", "diagonal": True, "early_stopping": False},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )
@@ -127,13 +134,23 @@ def test_classification_with_weights() -> None:
     close(np.asarray(probabilities), model.predict_proba(X[N:]))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(OPTIONS, id="one machine"),
+        pytest.param(
+            {"n_iter": 1, "random_state": 0, "tol": 1e-8, "solver": "pcg"},
+            marks=pytest.mark.slow,
+            id="defaults",
+        ),
+    ],
+)
 @pytest.mark.usefixtures("client")
-def test_defaults_of_a_frame_with_categories_and_missing_numbers() -> None:
+def test_a_frame_with_categories_and_missing_numbers(options: dict[str, Any]) -> None:
     frame = pd.DataFrame(X[:, :3], columns=["a", "b", "c"])
     frame.loc[::7, "b"] = np.nan
     frame["kind"] = pd.Categorical(np.where(X[:, 3] > 0, "x", np.where(X[:, 4] > 0, "y", "z")))
     y = Y[:, 0] + (frame["kind"] == "x")
-    options = {"n_iter": 1, "random_state": 0, "tol": 1e-8, "solver": "pcg"}
     model = fastrfm.RFMRegressor(**options).fit(frame[:N], y[:N])
     rows = dd.from_pandas(frame[:N], npartitions=3)
     shared = fastrfm.RFMRegressor(**options).fit(rows, dd.from_pandas(y[:N], npartitions=3))
@@ -215,6 +232,52 @@ def test_random_mixtures_of_outputs_are_unbiased(sharded: tuple[ShardedRows, Arr
     assert np.linalg.norm(mean - exact) / np.linalg.norm(exact) < 0.7 * np.mean(errors)
 
 
+@pytest.mark.parametrize("room", CUDA_BACKENDS)
+def test_tasks_of_workers_with_a_device(room: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = room.open_room()
+    monkeypatch.setattr(tasks, "_room", lambda device: opened)
+    rows, few = X[:40].astype(np.float32), X[40:70].astype(np.float32)
+    V, U = Y[40:70].astype(np.float32), Y[:40].astype(np.float32)
+    law = (Kernel(norm=2.0, exponent=1.0, bandwidth=3.0), None)
+
+    def allowed(actual: Array, expected: Array) -> None:
+        assert np.abs(actual - expected).max() < 2e-5 * np.abs(expected).max()
+
+    allowed(tasks.product(rows, few, V, law, "cuda"), backend.kernel_matmul(rows, few, V, *law))
+    both = tasks.product_both_ways(rows, few, V, U, law, "cuda")
+    for one, expected in zip(
+        both, backend.kernel_matmul_both_ways(rows, few, V, U, *law), strict=True
+    ):
+        allowed(one, expected)
+    C = tasks.columns(rows, few, law, np.dtype(np.float32), "cuda")
+    allowed(C, backend.kernel_matrix(rows, few, *law))
+    g = tasks.gradients(rows, few, V, law, None, "cuda")
+    allowed(g, backend.gradients(rows, few, V, *law))
+
+
+def test_where_workers_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise RuntimeError("no CUDA here")
+
+    monkeypatch.setattr(backend, "cuda_room", missing)
+    room = tasks._room.__wrapped__
+    assert room("cpu") is backend.CPU
+    assert room("auto") is backend.CPU
+    with pytest.raises(RuntimeError, match="no CUDA here"):
+        room("cuda")
+
+
+@pytest.mark.usefixtures("client")
+def test_an_error_of_the_data_is_passed_on(tmp_path: Path) -> None:
+    @dask.delayed
+    def part() -> Array:
+        return np.load(tmp_path / "missing.npy")
+
+    rows = da.from_delayed(part(), shape=(N, 6), dtype=np.float64)
+    with pytest.raises(FileNotFoundError, match=r"missing\.npy"):
+        fastrfm.RFMRegressor(**OPTIONS).fit(rows, Y[:N])
+
+
 @pytest.mark.usefixtures("client")
 def test_small_integers_stay_small() -> None:
     raw = np.clip(np.rint(30 * X), -128, 127).astype(np.int8)
@@ -288,6 +351,7 @@ def test_a_killed_worker_changes_nothing(client: Client) -> None:
     assert not set(pids[:2]) & set(client.run(os.getpid).values())
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_from_its_checkpoint(client: Client, tmp_path: Path) -> None:
     assert client.status == "running"
     rows = da.from_array(X[:N], chunks=(450, 6))
@@ -356,6 +420,7 @@ def test_leaves_are_tasks(client: Client) -> None:
     close(gathered.predict(X[N:]), tree.predict(X[N:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["loky", "ray"])
 def test_leaves_in_other_backends(name: str) -> None:
     if name == "ray":

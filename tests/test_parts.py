@@ -33,7 +33,7 @@ pytestmark = pytest.mark.core
 
 # One block of float32, and a part and a half of float64; three parts and a rest of what is below.
 PART = 288
-N, M, D, C = 950, 700, 6, 3
+N, M, D, C = 620, 450, 6, 3
 
 
 class Case:
@@ -42,8 +42,8 @@ class Case:
     def __init__(self, dtype: type, metric_form: str, kernel: dict[str, float]) -> None:
         rng = np.random.default_rng(0)
         self.X, self.Z = grid_rows(rng, N, D, dtype), grid_rows(rng, M, D, dtype)
-        self.X[900] = self.X[3]
-        self.Z[[5, 400, 699]] = self.X[[10, 500, 949]]
+        self.X[600] = self.X[3]
+        self.Z[[5, 300, 449]] = self.X[[10, 500, 619]]
         self.V, self.U = coefficients(rng, M, C, dtype), coefficients(rng, N, C, dtype)
         self.metric = make_metric(metric_form, D)
         norm, exponent = kernel["norm"], kernel["exponent"]

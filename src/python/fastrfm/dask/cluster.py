@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,10 @@ from fastrfm.dask import tasks
 
 __all__ = ["Cluster", "ClusterError"]
 
-# Tasks of a pass over all pairs of blocks, for each worker: so many that workers of unequal speed
-# end at about the same time, so few that sending them (about a millisecond each) is nothing beside
-# a product.
-_TASKS_A_WORKER = 16
+# Tasks of a pass over all pairs of blocks, for each thread of the workers: so many that workers of
+# unequal speed end at about the same time, so few that sending them (about a millisecond each) is
+# nothing beside a product.
+_TASKS_A_THREAD = 16
 # But no block smaller: 4,000 x 4,000 pairs take some 25 ms of a core, a task one or two to be sent.
 FEWEST_BLOCK_ROWS = 4_000
 # And none larger: a task has two of them.
@@ -55,8 +56,9 @@ class Cluster:
     def blocks(self, n: int, row_bytes: int) -> list[tuple[int, int]]:
         """Return the ranges of the blocks that `n` rows are divided into."""
         with self._errors():
-            workers = max(1, len(self._client.nthreads()))  # type: ignore[no-untyped-call]
-        wanted = math.ceil(math.sqrt(2 * _TASKS_A_WORKER * workers))
+            of_workers: dict[str, int] = self._client.nthreads()  # type: ignore[no-untyped-call]
+        threads = max(1, sum(of_workers.values()))
+        wanted = math.ceil(math.sqrt(2 * _TASKS_A_THREAD * threads))
         fewest = math.ceil(n * row_bytes / _MOST_BLOCK_BYTES)
         count = max(1, fewest, min(wanted, n // FEWEST_BLOCK_ROWS))
         edges = [n * i // count for i in range(count + 1)]
@@ -107,7 +109,11 @@ class Cluster:
                 f"({error}). Mostly that is too little memory: give workers more, or use more of "
                 "them"
             ) from error
-        except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
+        except (CancelledError, asyncio.TimeoutError, OSError) as error:
+            # A task's own, of a file that is not there, say, is for the caller as it is.
+            of_task = isinstance(error, OSError) and not isinstance(error, CommClosedError)
+            if of_task and self._client.status == "running":
+                raise
             raise ClusterError(
                 f"the connection to the Dask scheduler at {self._address} was lost "
                 f"({type(error).__name__}: {error}). Start it again, connect a client, and fit "
