@@ -44,7 +44,7 @@ class PowerLaw:
 
     def __call__(self, x: float) -> float:
         """Return y."""
-        return self.factor * x**self.exponent
+        return float(self.factor * x**self.exponent)
 
     def interval(self, x: float) -> tuple[float, float]:
         """Return the 95% confidence interval of the line at x, wherever that is."""

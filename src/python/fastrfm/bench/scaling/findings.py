@@ -1,11 +1,10 @@
-"""What the points come to: exponents, this machine's rates, the model's error, the extrapolation."""
+"""What the points come to: exponents, the model's error on this machine, the extrapolation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from fastrfm.bench.scaling.exponents import FEWEST, PowerLaw, fit_power_law
 from fastrfm.bench.scaling.measure import AGOP_ROWS, ITERATIONS, VALIDATION_ROWS
@@ -26,6 +25,7 @@ from fastrfm.ridge.nystrom import largest_rank
 
 __all__ = [
     "TARGET",
+    "UPPER",
     "Extrapolation",
     "Validation",
     "along",
@@ -39,6 +39,7 @@ Points = Mapping[Point, Line]
 
 # The estimators' `agop_samples`.
 AGOP_SAMPLES = 20_000
+UPPER = "cpu_seconds, upper half"
 # What is extrapolated to: rows, columns, outputs, updates of the metric, and GPUs.
 TARGET = {"n": 10_000_000, "d": 100, "c": 1, "updates": 5, "devices": 8}
 EFFICIENCIES = (0.7, 0.5, 0.3)
@@ -75,7 +76,8 @@ def _good(point: Point, line: Line, kind: str, value: str) -> bool:
 def exponents(points: Points) -> dict[tuple[str, str, str], PowerLaw]:
     """Return {(kind, axis, value): law} for CPU seconds and peak memory along n, d and c.
 
-    Memory along n only, and without the interpreter; "steps" and "loose steps" are of fits.
+    Memory along n only, and without the interpreter; `UPPER` is CPU seconds in the upper half of
+    the range, where less of what does not grow is left; "steps" and "loose steps" are of fits.
     """
     found = {}
     for kind in KINDS:
@@ -84,6 +86,9 @@ def exponents(points: Points) -> dict[tuple[str, str, str], PowerLaw]:
                 at = along(points, kind, axis, value)
                 if len(at) >= FEWEST and min(at.values()) > 0:
                     found[kind, axis, value] = fit_power_law([*at], [*at.values()])
+                if len(at) >= 2 * FEWEST - 1 and value == "cpu_seconds":
+                    upper = [*at][len(at) // 2 :]
+                    found[kind, axis, UPPER] = fit_power_law(upper, [at[x] for x in upper])
     for number, name in enumerate(("loose steps", "steps")):
         at = steps_of(points)[number]
         if len(at) >= FEWEST:
@@ -233,11 +238,11 @@ def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extr
     for symmetric in (True, False):
         for link in LINKS:
             for guess, efficiency in enumerate(EFFICIENCIES):
-                steps = tuple(
+                loose, tight = (
                     _three(laws["fit", "n", name], n)[guess] * more[guess]
                     for name in ("loose steps", "steps")
                 )
-                all_steps = tuple(per_solve(*steps, target["updates"]))
+                all_steps = tuple(per_solve(loose, tight, target["updates"]))
                 size = Size(n, d, c, rank, AGOP_SAMPLES, VALIDATION_ROWS, all_steps)
                 rates = gpu_rates(
                     d,
@@ -253,7 +258,7 @@ def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extr
                         efficiency,
                         symmetric,
                         link,
-                        (steps[0], steps[1]),
+                        (loose, tight),
                         prediction,
                         prediction.memory <= CARD_MEMORY,
                     )
@@ -264,12 +269,3 @@ def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extr
 def _three(law: PowerLaw, n: int) -> tuple[float, float, float]:
     low, high = law.interval(n)
     return low, law(n), high
-
-
-def summary(points: Points) -> dict[str, Any]:
-    """Return all of the above."""
-    return {
-        "exponents": exponents(points),
-        "validation": validate(points),
-        "extrapolation": extrapolate(points),
-    }

@@ -1,7 +1,7 @@
-"""Measure one point in this process: python -m fastrfm.bench.scaling.measure '{"kind": ...}'
+"""Measure one point in this process.
 
-Prints a line of JSON: seconds by the clock and of all cores, peak memory, and what the kind of
-work has to tell of itself.
+``python -m fastrfm.bench.scaling.measure '{"kind": "fit", "n": 10000}'`` prints a line of JSON:
+seconds by the clock and of all cores, peak memory, and what the kind of work tells of itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastrfm
-from fastrfm import ridge_search
 from fastrfm.bench.memory import PeakMemory
 from fastrfm.bench.scaling.points import Point
 from fastrfm.kernels import Kernel
@@ -39,6 +38,10 @@ ITERATIONS = 1
 # metric that does, 1.3 CPU seconds at any n: at 8,000 rows two thirds of the fit.
 VALIDATION_ROWS = 1_000
 VALIDATED = ("fit", "stored", "dask")
+# Of memory_limit, for each pair: a triangle of K takes two. It leaves room for all else but of
+# fewer than 2,100 rows, which therefore get more, so that their K is stored.
+BYTES_WITHOUT_K = 1.8
+SMALLEST_LIMIT = 8_000_000
 LEAF_ROWS = 5_000
 # The smallest matrix of a product takes 0.1 s; its median of three is quiet to a few percent.
 MOST_REPEATS, REPEAT_SECONDS = 3, 2.0
@@ -120,8 +123,9 @@ def _landmarks(point: Point, X: Array, Y: Array) -> dict[str, Any]:
 
 
 def _fit(point: Point, X: Array, Y: Array) -> dict[str, Any]:
-    # Just too little for a triangle of K, and enough for all else.
-    limit = None if point.kind == "stored" else int(1.8 * point.n**2)
+    limit = None
+    if point.kind != "stored":
+        limit = max(int(BYTES_WITHOUT_K * point.n**2), SMALLEST_LIMIT)
     model = fastrfm.RFMRegressor(memory_limit=limit, solver="pcg", **_OPTIONS)
     solves = _record_solves()
     n = point.n
@@ -199,7 +203,8 @@ def _record_solves() -> list[dict[str, Any]]:
     A fit's history does not tell them; the function that solves does.
     """
     solves: list[dict[str, Any]] = []
-    solve = ridge_search.fit_ridge
+    module: Any = importlib.import_module("fastrfm.ridge_search")
+    solve = module.fit_ridge
 
     def recording(*args: Any, **options: Any) -> Any:
         fit = solve(*args, **options)
@@ -207,7 +212,7 @@ def _record_solves() -> list[dict[str, Any]]:
         solves.append({name: fit.info.get(name) for name in names})
         return fit
 
-    ridge_search.fit_ridge = recording
+    module.fit_ridge = recording
     return solves
 
 
@@ -260,7 +265,7 @@ def main() -> None:
         result = {"reason": None, **measure(point)}
     except MissingError as missing:
         result = {"reason": str(missing), "missing": True}
-    print(json.dumps(result))
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How long a fit takes on a machine that has not been measured: a model in one function.
 
-`predict` holds for any machine whose rates are known: this one's, which `measured_rates` takes from
-single operations, so that the model can be held to whole fits here; and GPUs', of which
-`gpu_rates` knows ceilings from data sheets alone.
+`predict` holds for any machine whose rates are known: this one's, which
+`fastrfm.bench.scaling.findings` takes from single operations, so that the model can be held to
+whole fits here; and GPUs', of which `gpu_rates` knows ceilings from data sheets alone.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def predict(size: Size, rates: Rates) -> Prediction:
     - for it a device receives what it does not hold of X and V, ``(G - 1) / G n (d + c) 4`` bytes,
       as if rows were kept on one device each and passed round, and nothing hidden behind the
       computation; with symmetry the sums for the others' rows travel too, ``(G - 1) / G n c 4``;
-    - applying the preconditioner is ``n r landmark / G``, making it ``(n r pair + n r^2 gram) / G``;
+    - applying the preconditioner is ``n r landmark / G``;
+    - making it (setup) is ``(n r pair + n r^2 gram) / G``;
     - an AGOP is ``m n agop_pair / G``;
     - v validation rows are predicted in ``v n pair / G``, after each solve but the last;
     - a fit is ``sum_t [(s_t + 2) (product + gather) + (s_t + 1) apply + setup + agop]``, and that.

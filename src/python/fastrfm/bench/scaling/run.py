@@ -18,7 +18,7 @@ __all__ = ["ROUNDS", "run_points"]
 # third leave out what took longer in the first than a passing disturbance lasts.
 ROUNDS = 3
 REPEATED_SECONDS = 5.0
-# Four times what the largest fit of the first run took.
+# A fit of 200,000 rows took 806 s on two idle cores (bench/results/larger.md); these may be busy.
 POINT_SECONDS = 3_600.0
 # How threads wait for each other: asleep. A thread that spins on a core which others want would
 # count the others' work as CPU seconds of ours.
@@ -35,6 +35,7 @@ def run_points(
     *,
     say: Callable[[str], None],
     seconds: float = POINT_SECONDS,
+    rounds: int = ROUNDS,
 ) -> int:
     """Measure what the store lacks, or has with a reason why not; return how many went wrong.
 
@@ -50,9 +51,10 @@ def run_points(
         Takes a line for whoever waits.
     seconds : float
         Within which a point is to be done.
+    rounds : int
     """
     wrong = 0
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         known = store.read()
         for point in points:
             before = known.get((point, turn))
