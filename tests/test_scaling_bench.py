@@ -34,7 +34,8 @@ ROUNDING = 1e-9
 
 def a_line(cpu_seconds: float, **more: Any) -> Line:
     """Return what a point that went well left behind."""
-    measured = {"seconds": cpu_seconds, "cpu_seconds": cpu_seconds, "peak": 2e8, "peak_work": 1e6}
+    measured = {"seconds": cpu_seconds, "cpu_seconds": cpu_seconds}
+    measured |= {"peak": 2e8, "peak_work": 1e6 * cpu_seconds}
     return {"reason": None, **measured, "load": 1.0, **STAMP, **more}
 
 

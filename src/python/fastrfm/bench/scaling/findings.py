@@ -46,21 +46,24 @@ EFFICIENCIES = (0.7, 0.5, 0.3)
 
 
 def along(points: Points, kind: str, axis: str, value: str = "cpu_seconds") -> dict[int, float]:
-    """Return {n, d or c: value} of the points of a kind, the other two being equal for all.
+    """Return {n, d or c: value} of the points of a kind, the other two being the same for all.
 
-    Where other rows than the most common were measured too, those of the most sizes count; points
-    with another number of threads than the most, or with workers, do not.
+    Columns and outputs are the usual ones, unless they are the axis, and rows those of the most
+    points, unless they are. Points of fewer threads than others, or with workers, do not count.
     """
-    of_kind = {p: line for p, line in points.items() if _good(p, line, kind, value)}
-    if not of_kind:
-        return {}
-    threads = max(p.threads for p in of_kind)
-    groups: dict[tuple[int, ...], dict[int, float]] = {}
-    fixed = [name for name in ("n", "d", "c") if name != axis]
-    for point, line in of_kind.items():
+    usual = {name: size for name, size in (("d", BASE_D), ("c", BASE_C)) if name != axis}
+    of_kind = {
+        point: line[value]
+        for point, line in points.items()
+        if _good(point, line, kind, value)
+        and all(getattr(point, name) == size for name, size in usual.items())
+    }
+    threads = max((point.threads for point in of_kind), default=0)
+    groups: dict[int, dict[int, float]] = {0: {}}
+    for point, found in of_kind.items():
         if point.threads == threads:
-            rest = tuple(getattr(point, name) for name in fixed)
-            groups.setdefault(rest, {})[getattr(point, axis)] = line[value]
+            group = groups.setdefault(0 if axis == "n" else point.n, {})
+            group[getattr(point, axis)] = found
     return dict(sorted(max(groups.values(), key=len).items()))
 
 

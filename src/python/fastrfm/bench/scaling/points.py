@@ -97,11 +97,15 @@ def points_of(axes: Sequence[str], largest: int) -> list[Point]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found: list[Point] = []
     if "n" in axes:
-        for n in grid_of_rows(largest) or [largest]:
-            kinds = ["product", "agop", "landmarks", "fit", "tree"]
+        grid = grid_of_rows(largest) or [largest]
+        for n in grid:
+            kinds = ["product", "agop", "landmarks", "fit"]
             if 2 * n * n <= PART_OF_MEMORY * memory:
                 kinds.append("stored")
             found += [Point(kind, n, threads=cores) for kind in kinds]
+        # Halves of halves: only n a power of two apart have leaves of one size. One thread, as
+        # leaves are factorised, by a BLAS whose threads spin while they wait.
+        found += [Point("tree", n) for n in grid[::2]]
     three = ("product", "agop", "fit")
     if "d" in axes:
         n = min(ROWS_OF_D, largest)
