@@ -9,7 +9,6 @@ from statistics import median
 from fastrfm.bench.scaling.exponents import FEWEST, PowerLaw, fit_power_law
 from fastrfm.bench.scaling.measure import AGOP_ROWS, ITERATIONS, VALIDATION_ROWS
 from fastrfm.bench.scaling.model import (
-    CARD_MEMORY,
     LINKS,
     Prediction,
     Rates,
@@ -22,6 +21,7 @@ from fastrfm.bench.scaling.model import (
 from fastrfm.bench.scaling.points import BASE_C, BASE_D, KINDS, Point
 from fastrfm.bench.scaling.store import Line
 from fastrfm.ridge.nystrom import largest_rank
+from fastrfm.ridge.pcg import MAX_ITERATIONS
 
 __all__ = [
     "TARGET",
@@ -213,8 +213,6 @@ class Extrapolation:
     steps : tuple of float
         Loose and tight.
     prediction : Prediction
-    fits : bool
-        Whether a device's memory holds it.
     """
 
     efficiency: float
@@ -222,14 +220,14 @@ class Extrapolation:
     link: str
     steps: tuple[float, float]
     prediction: Prediction
-    fits: bool
 
 
 def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extrapolation]:
     """Return the fit on GPUs, for each use of symmetry and link best, middle and worst guess.
 
     Steps grow by the laws of the fits measured (their confidence intervals at the target are best
-    and worst), and by what `fewer_landmarks` says. Nothing where too few fits were measured.
+    and worst, but no better than at the largest n measured), and by what `fewer_landmarks` says, up
+    to where CG gives up. Nothing where too few fits were measured.
     """
     laws = exponents(points)
     if ("fit", "n", "steps") not in laws:
@@ -242,7 +240,7 @@ def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extr
         for link in LINKS:
             for guess, efficiency in enumerate(EFFICIENCIES):
                 loose, tight = (
-                    _three(laws["fit", "n", name], n)[guess] * more[guess]
+                    min(_three(laws["fit", "n", name], n)[guess] * more[guess], MAX_ITERATIONS)
                     for name in ("loose steps", "steps")
                 )
                 all_steps = tuple(per_solve(loose, tight, target["updates"]))
@@ -255,15 +253,13 @@ def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extr
                     symmetric=symmetric,
                     efficiency=efficiency,
                 )
-                prediction = predict(size, rates)
                 found.append(
                     Extrapolation(
                         efficiency,
                         symmetric,
                         link,
                         (loose, tight),
-                        prediction,
-                        prediction.memory <= CARD_MEMORY,
+                        predict(size, rates),
                     )
                 )
     return found
@@ -271,4 +267,4 @@ def extrapolate(points: Points, target: Mapping[str, int] = TARGET) -> list[Extr
 
 def _three(law: PowerLaw, n: int) -> tuple[float, float, float]:
     low, high = law.interval(n)
-    return low, law(n), high
+    return max(low, min(law(n), law(law.largest))), law(n), high

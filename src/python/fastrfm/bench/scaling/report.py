@@ -10,6 +10,7 @@ from fastrfm.bench.scaling import findings
 from fastrfm.bench.scaling.figure import draw
 from fastrfm.bench.scaling.findings import TARGET, Points, along
 from fastrfm.bench.scaling.measure import AGOP_ROWS, ITERATIONS, VALIDATION_ROWS
+from fastrfm.bench.scaling.model import CARD_MEMORY
 from fastrfm.bench.scaling.points import BASE_C, BASE_D, KINDS, Point
 from fastrfm.bench.scaling.store import Store, medians
 from fastrfm.ridge.nystrom import largest_rank
@@ -256,7 +257,7 @@ def _extrapolation(points: Points) -> list[str]:
         "ms exchange",
         "ms preconditioner",
         "s an AGOP",
-        "GB a GPU",
+        f"GB a GPU (of {CARD_MEMORY / 1e9:.0f})",
         "hours, the fit",
     )
     return [
