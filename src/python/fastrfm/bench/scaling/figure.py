@@ -32,6 +32,12 @@ NAMES = {
     "stored": "fit, K stored",
     "tree": "tree",
 }
+# Ticks of the x axis are at sizes that were measured, at least so much apart.
+APART = 1.9
+# Of the height of a panel: a line of the legend, and what the legend may take.
+LINE, MOST_OF_HEIGHT = 0.065, 0.5
+# An axis of less is marked between the powers of ten.
+FEW_DECADES = 8.0
 MARKERS = {"CG steps to 1e-2": ("o", "loose steps", 0), "to 1e-4": ("s", "steps", 1)}
 
 
@@ -107,10 +113,32 @@ def _model(ax: Any, points: Points) -> None:
 
 
 def _finish(ax: Any, x: str, y: str) -> None:
+    """Set logarithmic axes with plain numbers, and the legend above the points."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel(x)
     ax.set_ylabel(y)
+    entries = len(ax.get_legend_handles_labels()[0])
+    shown = sorted({float(value) for line in ax.lines for value in line.get_xdata()})
+    if shown:
+        ticks = [shown[0]]
+        for value in shown[1:]:
+            if value >= APART * ticks[-1]:
+                ticks.append(value)
+        ax.set_xticks(ticks)
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        low, high = ax.get_ylim()
+        # As much of the height as the legend's lines take.
+        part = min(LINE * entries, MOST_OF_HEIGHT)
+        ax.set_ylim(low, high * (high / low) ** (part / (1 - part)))
+        if high < FEW_DECADES * low:
+            ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+            ax.tick_params(axis="y", which="minor", labelsize="small")
+        else:
+            ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.legend(fontsize="small", loc="upper left")
     ax.grid(which="both", alpha=0.25)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize="small")
