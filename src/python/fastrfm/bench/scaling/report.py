@@ -199,7 +199,14 @@ def _workers(points: Points) -> list[str]:
     if not rows:
         return []
     headers = ("work", "n", "workers", "threads of each", "seconds", "CPU seconds", "quicker by")
-    return _table(headers, rows)
+    loads = [line["load"] for point, line in good.items() if point.threads == 1]
+    return [
+        f"By the clock, while {median(loads):.1f} processes (median) wanted the cores, ours "
+        "included: more than there are cores, and what more threads or workers bring is others' to "
+        "decide.",
+        "",
+        *_table(headers, rows),
+    ]
 
 
 def _is_base(point: Point, kind: str) -> bool:
