@@ -202,8 +202,8 @@ def _workers(points: Points) -> list[str]:
     loads = [line["load"] for point, line in good.items() if point.threads == 1]
     return [
         f"By the clock, while {median(loads):.1f} processes (median) wanted the cores, ours "
-        "included: more than there are cores, and what more threads or workers bring is others' to "
-        "decide.",
+        "included. Where those are more than the cores, it is the others who decide what more "
+        "threads or workers bring.",
         "",
         *_table(headers, rows),
     ]
