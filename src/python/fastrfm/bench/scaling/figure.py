@@ -38,7 +38,7 @@ APART = 1.9
 LINE, MOST_OF_HEIGHT = 0.065, 0.5
 # An axis of less is marked between the powers of ten.
 FEW_DECADES = 8.0
-MARKERS = {"CG steps to 1e-2": ("o", "loose steps", 0), "to 1e-4": ("s", "steps", 1)}
+MARKERS = {"CG steps to 1e-2": ("o", "loose steps", 0), "of the last solve": ("s", "steps", 1)}
 
 
 def draw(points: Points, path: Path) -> None:

@@ -103,7 +103,7 @@ def points_of(axes: Sequence[str], largest: int) -> list[Point]:
             if 2 * n * n <= PART_OF_MEMORY * memory:
                 kinds.append("stored")
             found += [Point(kind, n, threads=cores) for kind in kinds]
-        # Halves of halves: only n a power of two apart have leaves of one size. One thread, as
+        # Only n a power of two apart have leaves of about one size. One thread, as
         # leaves are factorised, by a BLAS whose threads spin while they wait.
         found += [Point("tree", n) for n in grid[::2]]
     three = ("product", "agop", "fit")
