@@ -69,8 +69,8 @@ def _on_what(store: Store) -> list[str]:
         f"- a fit: {ITERATIONS} update of the metric, {VALIDATION_ROWS:,} validation rows, so two "
         "solves to 1e-2 and one to 1e-4 (or to where float32 rounding ends it), and three AGOPs of "
         f"up to 20,000 rows. AGOP alone: {AGOP_ROWS:,} rows",
-        "- a tree's leaves: with an overlap of 0.1 a leaf has 0.55^k n rows after k splits, so that "
-        "leaves grow by a tenth when n doubles, until they are split once more",
+        "- a tree's leaf has 0.55^k n rows after k splits (`overlap` is 0.1), so that leaves "
+        "grow by a tenth when n doubles, until they are split once more",
         "- peak: resident memory of the process above what it had before the work (inputs, "
         "interpreter, libraries); of trees in one process",
     ]
