@@ -271,8 +271,8 @@ def _extrapolation(points: Points) -> list[str]:
     )
     return [
         f"{n:,} rows x {d} columns, one output, {TARGET['updates']} updates, {largest_rank(n):,} "
-        f"landmarks, on {devices} H100 with data-sheet ceilings. fastrfm runs on one GPU today: "
-        "this is what several could come to if products are shared out as the model says. Steps "
+        f"landmarks, on {devices} H100 with data-sheet ceilings: what they could come to if "
+        "products are shared out as the model says. Steps "
         "are those of the fits above, of 32 columns, prolonged by their power laws and more for "
         "fewer landmarks than 5 sqrt(n); the first and last line of three take the 95% interval's "
         "ends. On other data steps differ by factors.",
