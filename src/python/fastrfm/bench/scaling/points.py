@@ -27,6 +27,8 @@ FIRST_ROWS = 10_000
 ROWS_OF_D = ROWS_OF_C = 10_000
 ROWS_OF_THREADS = 20_000
 ROWS_OF_WORKERS = 20_000
+# Enough rows that tasks, milliseconds each to be sent, are not what is measured.
+ROWS_OF_DASK = 57_000
 DIMS = (8, 16, 32, 64, 128, 256, 512)
 OUTPUTS = (1, 2, 4, 8, 16, 32, 64)
 # The stored triangle may take this part of the machine's memory, which others use too.
@@ -120,5 +122,6 @@ def points_of(axes: Sequence[str], largest: int) -> list[Point]:
     if "workers" in axes:
         n = min(ROWS_OF_WORKERS, largest)
         counts = sorted({1, cores})
-        found += [Point(kind, n, workers=count) for kind in ("tree", "dask") for count in counts]
+        found += [Point("tree", n, workers=count) for count in counts]
+        found += [Point("dask", min(ROWS_OF_DASK, largest), workers=count) for count in counts]
     return sorted(dict.fromkeys(found), key=Point.work)
