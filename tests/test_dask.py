@@ -32,8 +32,10 @@ import dask.dataframe as dd
 import pandas as pd
 from distributed import Client, LocalCluster
 
-from fastrfm.dask import Cluster, ClusterError, CollectionRows, cluster, tasks
+from fastrfm.dask import ClusterError, cluster, collections, tasks
 from fastrfm.dask import rows as sharded_rows
+from fastrfm.dask.cluster import Cluster
+from fastrfm.dask.collections import CollectionRows
 from fastrfm.dask.rows import ShardedRows
 from fastrfm.preprocessing import TableEncoder
 
@@ -321,8 +323,6 @@ def test_rows_in_blocks() -> None:
 def test_columns_are_learned_from_a_sample_of_very_many_rows(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastrfm.dask import collections
-
     assert client.status == "running"
     monkeypatch.setattr(collections, "SAMPLE_BYTES", 8 * 6 * 700)
     rows = CollectionRows(da.from_array(X[:N], chunks=(450, 6)), Cluster())

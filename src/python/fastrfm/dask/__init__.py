@@ -6,8 +6,6 @@ the client as always, and every pass over the rows is tasks on the workers that 
 
 from __future__ import annotations
 
-from fastrfm.dask.cluster import Cluster, ClusterError
-from fastrfm.dask.collections import CollectionRows
-from fastrfm.dask.lazy import lazily
+from fastrfm.dask.cluster import ClusterError
 
-__all__ = ["Cluster", "ClusterError", "CollectionRows", "lazily"]
+__all__ = ["ClusterError"]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastrfm.ridge.plan import CHOLESKY_ROWS
 
 if TYPE_CHECKING:
-    from fastrfm.dask import CollectionRows
+    from fastrfm.dask.collections import CollectionRows
 
 __all__ = ["collected", "is_collection", "lazy_for_collections", "opened"]
 
@@ -41,8 +41,7 @@ def opened(X: Any, solver: str) -> CollectionRows | None:
     """
     if not is_collection(X):
         return None
-    module = _dask()
-    rows: CollectionRows = module.CollectionRows(X, module.Cluster())
+    rows: CollectionRows = _part("collections").CollectionRows(X, _part("cluster").Cluster())
     if solver == "cholesky" or (solver == "auto" and len(rows) <= CHOLESKY_ROWS):
         return None
     if not len(rows):
@@ -58,14 +57,15 @@ def lazy_for_collections(method: Method) -> Method:
         if not is_collection(X):
             return method(self, X)
         check_is_fitted(self)
-        return _dask().lazily(self, method.__name__, X)
+        return _part("lazy").lazily(self, method.__name__, X)
 
     return predict  # type: ignore[return-value]
 
 
-def _dask() -> Any:
+def _part(name: str) -> Any:
+    """Return a module of `fastrfm.dask`."""
     try:
-        return importlib.import_module("fastrfm.dask")
+        return importlib.import_module(f"fastrfm.dask.{name}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in ("dask", "distributed"):
             raise

@@ -70,7 +70,7 @@ temperature : float, default="auto"
     a tenth of the rows, at most 2,000, that no leaf is fitted to.
 n_jobs : int, default=None
     Number of leaves fitted at a time, by joblib; -1 is one a core. The backend is that of
-    :func:`joblib.parallel_config`, by default processes, whose threads joblib bounds. None is
+    ``joblib.parallel_config``, by default processes, whose threads joblib bounds. None is
     the context's, or one at a time with all threads."""
 
 
