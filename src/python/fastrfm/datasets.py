@@ -26,7 +26,7 @@ _SMALL = ("int8", "uint8")
 class ParquetRows(NamedTuple):
     """What `open_parquet` returns.
 
-    Attributes
+    Parameters
     ----------
     X : memmap of shape (n, d)
         int8 or uint8 if all columns are, else float32; missing numbers are NaN.
