@@ -404,6 +404,7 @@ def test_the_page(tmp_path: Path) -> None:
         assert part in page
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_the_command_measures_resumes_and_reports(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

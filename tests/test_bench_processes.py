@@ -179,6 +179,7 @@ def test_builds_are_kept_unless_their_process_was_killed(tmp_path: Path) -> None
     assert left_by_the_one_before("ends") == "['in-use']"
 
 
+@pytest.mark.slow
 def test_a_process_may_finish_what_it_does_at_exit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

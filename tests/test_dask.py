@@ -119,6 +119,7 @@ def test_regression_as_in_one_process(options: dict[str, Any]) -> None:
     assert abs(shared.score(X[N:], Y[N:]) - model.score(X[N:], Y[N:])) < ALLOWED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_classification_with_weights() -> None:
     weight = RNG.uniform(0.2, 2.0, N)
@@ -139,7 +140,7 @@ def test_classification_with_weights() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(OPTIONS, id="one machine"),
+        pytest.param(OPTIONS, marks=pytest.mark.slow, id="one machine"),
         pytest.param(
             {"n_iter": 1, "random_state": 0, "tol": 1e-8, "solver": "pcg"},
             marks=pytest.mark.slow,
@@ -280,6 +281,7 @@ def test_an_error_of_the_data_is_passed_on(tmp_path: Path) -> None:
         fastrfm.RFMRegressor(**OPTIONS).fit(rows, Y[:N])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_small_integers_stay_small() -> None:
     raw = np.clip(np.rint(30 * X), -128, 127).astype(np.int8)
@@ -348,6 +350,7 @@ def test_a_killed_worker_changes_nothing(client: Client) -> None:
     shared = fastrfm.RFMRegressor(**options, callbacks=[kill])
     shared.fit(da.from_array(X[:N], chunks=(450, 6)), Y[:N])
     close(shared.predict(X[N:]), model.predict(X[N:]))
+    close(shared.metric_, model.metric_)
     assert not set(pids[:2]) & set(client.run(os.getpid).values())
 
 
@@ -376,6 +379,7 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_is_a_clear_error(tmp_path: Path) -> None:
     file = tmp_path / "scheduler.json"
     at = ["--scheduler-file", str(file)]
@@ -404,6 +408,7 @@ def test_a_lost_scheduler_is_a_clear_error(tmp_path: Path) -> None:
             process.wait()
 
 
+@pytest.mark.slow
 def test_leaves_are_tasks(client: Client) -> None:
     options = {"max_leaf_size": 500, "norm": 2, "n_iter": 1, "random_state": 0}
     tree = fastrfm.TreeRFMRegressor(**options).fit(X[:N], Y[:N, 0])

@@ -57,7 +57,10 @@ class Case:
         return np.full(shape, np.nan, self.dtype)
 
 
-@pytest.fixture(params=[(2.0, 1.0), (1.0, 1.0), (1.5, 1.2)], ids=["p=2", "p=1", "p=1.5"])
+@pytest.fixture(
+    params=[(2.0, 1.0), (1.0, 1.0), pytest.param((1.5, 1.2), marks=pytest.mark.slow)],
+    ids=["p=2", "p=1", "p=1.5"],
+)
 def case(request: pytest.FixtureRequest, dtype: type, metric_form: str) -> Case:
     norm, exponent = request.param
     return Case(dtype, metric_form, {"norm": norm, "exponent": exponent})

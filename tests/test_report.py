@@ -432,7 +432,7 @@ def test_unsuitable_input(classified: tuple[Path, Any, HeldOut], tmp_path: Path)
 
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.REASON)
-@pytest.mark.parametrize("which", ["classified", "regressed"])
+@pytest.mark.parametrize("which", ["regressed", pytest.param("classified", marks=pytest.mark.slow)])
 def test_a_browser_shows_it(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path: Path = request.getfixturevalue(which)[0]
     picture = tmp_path / "page.png"

@@ -286,6 +286,7 @@ class TestStore:
         assert len(store.read()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_a_tiny_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -60,6 +60,7 @@ def test_rows_without_weight_are_not_seen() -> None:
     np.testing.assert_array_equal(model.predict(frame), expected)
 
 
+@pytest.mark.slow
 def test_balanced_classes_find_the_rare_one() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 4)).astype(np.float32)
