@@ -38,6 +38,8 @@ from fastrfm.dask.cluster import Cluster
 from fastrfm.dask.collections import CollectionRows
 from fastrfm.dask.rows import ShardedRows
 from fastrfm.preprocessing import TableEncoder
+from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank
+from fastrfm.ridge.plan import make_remote_plan
 
 # distributed closes sockets and loops late, and says when a worker was killed.
 pytestmark = [
@@ -175,6 +177,18 @@ def sharded(client: Client) -> tuple[ShardedRows, Array]:
 
 
 ROOTS = {"none": None, "diagonal": RNG.uniform(0.5, 2, 6), "full": RNG.standard_normal((6, 4))}
+
+
+def test_landmarks_take_a_part_of_the_workers_memory(
+    client: Client, sharded: tuple[ShardedRows, Array]
+) -> None:
+    remote, _ = sharded
+    total = sum(w.memory_limit for w in client.cluster.scheduler.workers.values())
+    assert remote.column_bytes == total // 4
+    n, most = 10**6, largest_rank(10**6)
+    assert make_remote_plan(n, 1, "float32", None).max_rank == most
+    assert make_remote_plan(n, 1, "float32", 4 * n * 500).max_rank == 500
+    assert make_remote_plan(n, 1, "float32", 0).max_rank == FEWEST_LANDMARKS
 
 
 @pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS)

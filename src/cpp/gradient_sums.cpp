@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -82,9 +83,12 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
   const std::int64_t lanes = level<T>().lanes;
   const Parts parts = parts_of(args.z.rows, transform, args.part_rows);
   const std::int64_t panels_wanted = mixer ? mixer->panels_wanted(depth) : 1;
-  std::optional<CentrePart<T>> packed;
+  const auto pack = [&](std::int64_t number) {
+    return std::make_unique<CentrePart<T>>(args, parts, number, law, transform, c, panels_wanted,
+                                           interrupt);
+  };
   std::int64_t packed_number = 0;
-  packed.emplace(args, parts, packed_number, law, transform, c, panels_wanted, interrupt);
+  std::unique_ptr<CentrePart<T>> packed = pack(packed_number);
   std::fill(args.sums, args.sums + (args.diagonal ? depth : depth * depth), 0.0);
   if (args.output_sums != nullptr) std::fill(args.output_sums, args.output_sums + c * depth, 0.0);
 
@@ -121,7 +125,7 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
     for (std::int64_t part = 0; part < parts.count(); ++part) {
       if (packed_number != part) {
         packed.reset();  // before the next one takes memory
-        packed.emplace(args, parts, part, law, transform, c, panels_wanted, interrupt);
+        packed = pack(part);
         packed_number = part;
       }
       const GradientTile<T>& tile = packed->tile;

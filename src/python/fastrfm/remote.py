@@ -54,14 +54,19 @@ class RemoteRows(ABC):
     dtype : dtype
     ndim, nbytes : int
         Bytes are those in this process: none.
+    column_bytes : int or None
+        What `columns` may take where the rows are; None: no limit is known.
     """
 
     ndim = 2
     nbytes = 0
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, shape: tuple[int, int], dtype: np.dtype[Any], column_bytes: int | None = None
+    ) -> None:
         self.shape = shape
         self.dtype = dtype
+        self.column_bytes = column_bytes
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -64,6 +64,16 @@ class Cluster:
         edges = [n * i // count for i in range(count + 1)]
         return list(pairwise(edges))
 
+    def memory(self) -> int | None:
+        """Return the bytes that the workers may take together; None if one of them may take all."""
+        with self._errors():
+            try:
+                workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            except TypeError:  # before 2025.5, which always tells of all
+                workers = self._client.scheduler_info()["workers"]
+        limits = [worker["memory_limit"] for worker in workers.values()]
+        return sum(limits) if limits and all(limits) else None
+
     def put(self, value: Any) -> Future[Any]:
         """Return a future of a value of this process, which the cluster can send again."""
         return self.map(tasks.same, [value])[0]

@@ -29,6 +29,10 @@ Ranges = Sequence[tuple[int, int]]
 # Gradients of a block of rows, all outputs and columns of them, that are sent from task to task.
 _GRADIENT_BYTES = 32 << 20
 
+# The preconditioner's kernel columns may take this part of the workers' memory, in which there are
+# the blocks as well, copies of others' for a task, and the columns once more while they are scaled.
+_PART_OF_MEMORY = 0.25
+
 
 class _Blocks:
     """Blocks of consecutive rows, each the result of a task.
@@ -131,7 +135,9 @@ class ShardedRows(RemoteRows):
         dtype: np.dtype[Any],
         device: str,
     ) -> None:
-        super().__init__((ranges[-1][1], width), np.dtype(dtype))
+        memory = cluster.memory()
+        column_bytes = None if memory is None else int(_PART_OF_MEMORY * memory)
+        super().__init__((ranges[-1][1], width), np.dtype(dtype), column_bytes)
         self._blocks = _Blocks(cluster, futures, ranges)
         self._cluster = cluster
         self._device = device

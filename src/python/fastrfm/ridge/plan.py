@@ -116,12 +116,15 @@ def make_plan(
     return free
 
 
-def make_remote_plan(n: int, c: int) -> Plan:
+def make_remote_plan(n: int, c: int, dtype: DTypeLike, column_bytes: int | None) -> Plan:
     """Plan the solve for rows that lie in other processes: by pcg, and without storing K.
 
-    Here are CG's vectors, and what is as large as the landmarks' kernel.
+    Here are CG's vectors, and what is as large as the landmarks' kernel. There are the landmarks'
+    columns, which may take `column_bytes`.
     """
     rank = largest_rank(n)
+    if column_bytes is not None:
+        rank = min(rank, max(FEWEST_LANDMARKS, column_bytes // (n * np.dtype(dtype).itemsize)))
     return Plan("pcg", False, rank, _CG_VECTORS * n * c * 8 + 2 * rank * rank * 8)
 
 
