@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import fastrfm
 from cases import Array, plain_classifier, plain_regressor
 from fastrfm import RFMRegressor
+from fastrfm.memory import bytes_in_memory, within_memory_limit
 from fastrfm.preprocessing import TableEncoder
 
 RNG = np.random.default_rng(0)
@@ -157,3 +159,20 @@ def test_a_memory_map_with_missing_numbers_is_encoded(tmp_path: Path) -> None:
     model = plain_regressor(n_iter=0).fit(mapped[TRAIN], Y[TRAIN])
     expected = plain_regressor(n_iter=0).fit(X[TRAIN], Y[TRAIN])
     assert np.array_equal(model.dual_coef_, expected.dual_coef_)
+
+
+def test_a_memory_map_does_not_count_towards_the_limit(tmp_path: Path) -> None:
+    np.save(tmp_path / "X.npy", RAW.astype(np.float32))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert bytes_in_memory(mapped) == bytes_in_memory(np.asarray(mapped)[3:]) == 0
+    assert bytes_in_memory(RAW[TRAIN]) == RAW[TRAIN].nbytes
+    # What the fit makes is checked as before: a full metric of so many columns, not a diagonal one.
+    model = plain_regressor(memory_limit=40_000_000)
+    settings = model._settings(model._kinds()[0], None)
+    options: dict[str, Any] = {"n": 1_000, "d": 1_000, "c": 1, "dtype": "float32", "judged": False}
+    with pytest.raises(MemoryError, match="memory_limit=40,000,000"):
+        within_memory_limit(settings, **options, tables=0)
+    diagonal = replace(settings, diagonal=True)
+    assert within_memory_limit(diagonal, **options, tables=0).reserved_bytes < 100_000
+    with pytest.raises(MemoryError, match="memory_limit=40,000,000"):
+        within_memory_limit(diagonal, **options, tables=40_000_000)

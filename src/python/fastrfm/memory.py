@@ -98,7 +98,7 @@ def within_memory_limit(
     if settings.memory_limit is None or backend.device_memory() is not None:
         return settings
     rows = min(n, settings.agop_samples)
-    held = tables + _held_bytes(n, d, c, dtype)
+    held = tables + _held_bytes(n, d, c, dtype, diagonal=settings.diagonal)
     agop = held + _agop_bytes(n, rows, d, c, dtype)
     if agop > settings.memory_limit:
         raise MemoryError(
@@ -136,6 +136,6 @@ def _agop_bytes(n: int, rows: int, d: int, c: int, dtype: DTypeLike) -> int:
     return gradients + sampled + packed
 
 
-def _held_bytes(n: int, d: int, c: int, dtype: DTypeLike) -> int:
+def _held_bytes(n: int, d: int, c: int, dtype: DTypeLike, *, diagonal: bool) -> int:
     """Bytes held for the whole fit beside the rows: targets, coefficients, metrics."""
-    return n * 3 * c * np.dtype(dtype).itemsize + _SQUARES * d * d * 8
+    return n * 3 * c * np.dtype(dtype).itemsize + _SQUARES * d * (1 if diagonal else d) * 8
