@@ -143,3 +143,12 @@ def test_unsuitable_tables(change: str, error: type[Exception], message: str) ->
     if change in ("date", "infinite"):
         with pytest.raises(error, match=re.escape(message)):
             RFMRegressor().fit(other, y)
+
+
+def test_columns_may_have_any_name() -> None:
+    names = ["keep", "encoded", "chunks", "sample", "header", "compute", "dtype"]
+    X = pd.DataFrame(np.random.default_rng(0).standard_normal((60, len(names))), columns=names)
+    y, weight = X["keep"].to_numpy(), np.arange(60) % 3.0
+    model = RFMRegressor(norm=2, n_iter=1, random_state=0).fit(X, y, weight)
+    expected = RFMRegressor(norm=2, n_iter=1, random_state=0).fit(X.to_numpy(), y, weight)
+    np.testing.assert_allclose(model.predict(X), expected.predict(X.to_numpy()), rtol=1e-9)

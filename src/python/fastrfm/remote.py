@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fastrfm.kernels import Kernel
     from fastrfm.metric import Root
+    from fastrfm.preprocessing import TableEncoder
 
-__all__ = ["RemoteColumns", "RemoteRows"]
+__all__ = ["RemoteColumns", "RemoteRows", "RemoteTable"]
 
 Array = NDArray[Any]
 
@@ -105,3 +106,39 @@ class RemoteRows(ABC):
     @abstractmethod
     def digest(self) -> bytes:
         """Return a digest of the rows that does not depend on how they are divided."""
+
+
+class RemoteTable(ABC):
+    """A table in other processes, before it is encoded.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    header : array or frame
+        A table of the same columns without rows.
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    @abstractmethod
+    def header(self) -> Any:
+        """A table of the same columns without rows."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def keep(self, rows: NDArray[np.intp]) -> RemoteTable:
+        """Return these rows alone; their numbers are in order."""
+
+    @abstractmethod
+    def sample(self, weight: NDArray[np.float64] | None) -> tuple[Any, NDArray[np.float64] | None]:
+        """Return rows for learning the columns in this process, and their weights."""
+
+    @abstractmethod
+    def encoded(self, encoder: TableEncoder, device: str) -> RemoteRows:
+        """Return all rows encoded; passes over them run on `device` where they are."""

@@ -13,9 +13,10 @@ from fastrfm.dask import tasks
 from fastrfm.dask.cluster import Cluster
 from fastrfm.dask.rows import ShardedRows
 from fastrfm.preprocessing import TableEncoder
+from fastrfm.remote import RemoteTable
 from fastrfm.sampling import draw_rows
 
-__all__ = ["CollectionRows", "partitions"]
+__all__ = ["CollectionRows", "is_frame", "partitions"]
 
 # Columns are learned from so many bytes of rows, drawn at random, in the client; all of them where
 # there are no more. Of 1,000,000 rows a mean is within a thousandth of a standard deviation.
@@ -30,7 +31,7 @@ def partitions(X: Any) -> list[Any]:
     ValueError
         For an array that is not two-dimensional.
     """
-    if _is_frame(X):
+    if is_frame(X):
         parts: list[Any] = list(X.to_delayed())
         return parts
     if X.ndim != 2:
@@ -40,11 +41,12 @@ def partitions(X: Any) -> list[Any]:
     return list(X.rechunk({1: -1}).to_delayed().ravel())
 
 
-def _is_frame(X: Any) -> bool:
+def is_frame(X: Any) -> bool:
+    """Return whether a collection is a frame."""
     return hasattr(X, "npartitions") and hasattr(X, "columns")
 
 
-class CollectionRows:
+class CollectionRows(RemoteTable):
     """Rows of a Dask array or frame.
 
     Parameters
@@ -60,22 +62,19 @@ class CollectionRows:
     def __init__(self, X: Any, cluster: Cluster) -> None:
         self._cluster = cluster
         self._parts = partitions(X)
-        self._header = X._meta if _is_frame(X) else np.empty((0, X.shape[1]), X.dtype)
-        sizes: Sequence[float] = [np.nan] if _is_frame(X) else X.chunks[0]
+        self._header = X._meta if is_frame(X) else np.empty((0, X.shape[1]), X.dtype)
+        sizes: Sequence[float] = [np.nan] if is_frame(X) else X.chunks[0]
         if np.isnan(sizes).any():
             sizes = cluster.gather(cluster.compute([delayed(tasks.size)(p) for p in self._parts]))
         self._sizes = [int(size) for size in sizes]
         # Of each part, the rows that count; None: all.
         self._kept: list[NDArray[np.intp] | None] = [None] * len(self._parts)
-        self._columns = X.shape[1] if not _is_frame(X) else len(X.columns)
+        self._columns = X.shape[1] if not is_frame(X) else len(X.columns)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return sum(self._sizes), self._columns
-
-    def __len__(self) -> int:
-        return sum(self._sizes)
 
     @property
     def header(self) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from dask.delayed import delayed
 from numpy.typing import NDArray
 
-from fastrfm.dask.collections import partitions
+from fastrfm.dask.collections import is_frame, partitions
 
 __all__ = ["lazily"]
 
@@ -24,7 +24,7 @@ def lazily(model: Any, method: str, X: Any) -> Any:
     X : dask.array.Array or dask.dataframe.DataFrame
     """
     example = _no_predictions(model, method)
-    sizes = X.chunks[0] if hasattr(X, "chunks") else [np.nan] * X.npartitions
+    sizes = [np.nan] * X.npartitions if is_frame(X) else X.chunks[0]
     shared = delayed(model, pure=False)
     parts = [
         da.from_delayed(  # type: ignore[no-untyped-call]

@@ -35,6 +35,7 @@ from fastrfm.memory import check_tables_fit
 from fastrfm.preprocessing import Columns, TableEncoder
 from fastrfm.preprocessing.columns import refuse_repeated_names
 from fastrfm.problem import Ensemble, Member, Problem, Validation
+from fastrfm.remote import RemoteTable
 from fastrfm.selection import hold_out
 from fastrfm.sklearn_compat import check_feature_names, take_rows
 from fastrfm.validation import floating_dtype
@@ -217,7 +218,7 @@ class BaseRFM(Movable, ABC, Parameters):
 
     def _encoded(self, encoder: TableEncoder, X: Any) -> Any:
         """Return all rows encoded: an array, or rows that stay with Dask's workers."""
-        if hasattr(X, "encoded"):
+        if isinstance(X, RemoteTable):
             return X.encoded(encoder, self.device)
         return encoder.transform(X, estimator=self)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sklearn.utils.validation import check_is_fitted
 
+from fastrfm.remote import RemoteTable
 from fastrfm.ridge.plan import CHOLESKY_ROWS
-
-if TYPE_CHECKING:
-    from fastrfm.dask.collections import CollectionRows
 
 __all__ = ["collected", "is_collection", "lazy_for_collections", "opened"]
 
@@ -29,7 +27,7 @@ def collected(data: Any) -> Any:
     return data.compute() if is_collection(data) else data
 
 
-def opened(X: Any, solver: str) -> CollectionRows | None:
+def opened(X: Any, solver: str) -> RemoteTable | None:
     """Return the rows of a collection that stay on the workers; None: take `collected`.
 
     So many rows as "auto" would factorise are fitted in this process, and so is all that is to be.
@@ -41,7 +39,7 @@ def opened(X: Any, solver: str) -> CollectionRows | None:
     """
     if not is_collection(X):
         return None
-    rows: CollectionRows = _part("collections").CollectionRows(X, _part("cluster").Cluster())
+    rows: RemoteTable = _part("collections").CollectionRows(X, _part("cluster").Cluster())
     if solver == "cholesky" or (solver == "auto" and len(rows) <= CHOLESKY_ROWS):
         return None
     if not len(rows):

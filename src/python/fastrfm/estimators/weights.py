@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import compute_sample_weight
 
+from fastrfm.remote import RemoteTable
 from fastrfm.sklearn_compat import check_weights, take_rows
 
 __all__ = ["class_weights_of", "combined_weights", "without_weightless"]
@@ -76,7 +77,7 @@ def without_weightless(
     if weight is None or weight.all():
         return X, y, weight, unit
     kept = np.flatnonzero(weight)
-    X = X.keep(kept) if hasattr(X, "keep") else take_rows(X, kept)
+    X = X.keep(kept) if isinstance(X, RemoteTable) else take_rows(X, kept)
     return X, y[kept], weight[kept], None if unit is None else unit[kept]
 
 
