@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
@@ -323,4 +324,6 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
 def _rows_of(X: Any) -> Any:
     """Return a table as one of the host whose rows can be taken."""
     X = host_data(X)
-    return X if X is None or hasattr(X, "__getitem__") else np.asarray(X)
+    # Sparse ones of all formats are refused later, in words.
+    is_table = X is None or hasattr(X, "__getitem__") or scipy.sparse.issparse(X)
+    return X if is_table else np.asarray(X)
