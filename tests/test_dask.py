@@ -35,7 +35,7 @@ from distributed import Client, LocalCluster
 from fastrfm.dask import ClusterError, cluster, collections, tasks
 from fastrfm.dask import rows as sharded_rows
 from fastrfm.dask.cluster import Cluster
-from fastrfm.dask.collections import CollectionRows
+from fastrfm.dask.collections import CollectionRows, partitions
 from fastrfm.dask.rows import ShardedRows
 from fastrfm.preprocessing import TableEncoder
 from fastrfm.ridge.nystrom import FEWEST_LANDMARKS, largest_rank
@@ -186,9 +186,14 @@ def test_landmarks_take_a_part_of_the_workers_memory(
     total = sum(w.memory_limit for w in client.cluster.scheduler.workers.values())
     assert remote.column_bytes == total // 4
     n, most = 10**6, largest_rank(10**6)
-    assert make_remote_plan(n, 1, "float32", None).max_rank == most
-    assert make_remote_plan(n, 1, "float32", 4 * n * 500).max_rank == 500
-    assert make_remote_plan(n, 1, "float32", 0).max_rank == FEWEST_LANDMARKS
+    assert make_remote_plan(n, 1, "float32", None, None).max_rank == most
+    assert make_remote_plan(n, 1, "float32", 4 * n * 500, None).max_rank == 500
+    assert make_remote_plan(n, 1, "float32", 0, None).max_rank == FEWEST_LANDMARKS
+    here = make_remote_plan(n, 1, "float32", None, 80_000_000)
+    assert FEWEST_LANDMARKS < here.max_rank < most
+    assert here.bytes <= 80_000_000
+    with pytest.raises(MemoryError, match="memory_limit=70,000,000"):
+        make_remote_plan(n, 1, "float32", None, 70_000_000)
 
 
 @pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS)
@@ -297,6 +302,50 @@ def test_an_error_of_the_data_is_passed_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("client")
+def test_parts_that_differ_in_their_categories_and_empty_ones() -> None:
+    parts = [
+        pd.DataFrame({"a": X[:500, 0], "kind": pd.Categorical(np.arange(500) % 2 + 1)}),
+        pd.DataFrame({"a": X[500:900, 0], "kind": pd.Categorical(np.arange(400) % 2 * 2 + 1)}),
+        pd.DataFrame({"a": X[:0, 0], "kind": pd.Categorical([], categories=[1])}),
+    ]
+    here = pd.concat([part.astype({"kind": int}) for part in parts]).astype({"kind": "category"})
+    rows = dd.from_map(lambda i: parts[i], range(3), meta=parts[0][:0], enforce_metadata=False)
+    y = here["a"].to_numpy() + (here["kind"] == 2).to_numpy()
+    model = fastrfm.RFMRegressor(**OPTIONS | {"tol": 1e-7}).fit(here, y)
+    shared = fastrfm.RFMRegressor(**OPTIONS | {"tol": 1e-7}).fit(rows, y)
+    assert shared.X_fit_.shape == model.X_fit_.shape == (900, 4)
+    close(np.asarray(shared.predict(rows)), model.predict(here))
+    assert abs(shared.score(rows, y) - model.score(here, y)) < ALLOWED
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("client")
+def test_held_out_rows_leave_the_others_on_the_workers() -> None:
+    options = OPTIONS | {"validation_fraction": 0.2}
+    model = fastrfm.RFMRegressor(**options).fit(X[:N], Y[:N])
+    shared = fastrfm.RFMRegressor(**options).fit(da.from_array(X[:N], chunks=(450, 6)), Y[:N])
+    assert shared.best_iter_ == model.best_iter_
+    close(shared.predict(X[N:]), model.predict(X[N:]))
+
+
+@pytest.mark.usefixtures("client")
+def test_chunk_sizes_that_are_not_true() -> None:
+    rows = da.from_delayed(dask.delayed(X[:N]), shape=(N + 10, 6), dtype=X.dtype)
+    with pytest.raises(ValueError, match="1,400 rows where it should have 1,410"):
+        fastrfm.RFMRegressor(**OPTIONS).fit(rows, np.ones(N + 10))
+
+
+def test_what_is_no_table() -> None:
+    from dask.bag import from_sequence
+
+    with pytest.raises(TypeError, match="a Dask array or a Dask dataframe; got Bag"):
+        partitions(from_sequence([1, 2]))
+    with pytest.raises(ValueError, match="its number of columns known"):
+        partitions(da.ones((4, 3), chunks=2)[:, da.ones(3, chunks=2) > 0])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("client")
 def test_small_integers_stay_small() -> None:
     raw = np.clip(np.rint(30 * X), -128, 127).astype(np.int8)
     options = OPTIONS | {"tol": 1e-4, "n_iter": 1}
@@ -327,6 +376,8 @@ def test_rows_in_blocks() -> None:
     encoder = TableEncoder().fit(expected)
     sharded = rows.encoded(encoder, "cpu")
     assert np.array_equal(sharded[:], encoder.transform(expected))
+    some = np.arange(200, 690, 3)
+    assert np.array_equal(sharded.keep(some)[:], encoder.transform(expected)[some])
     assert np.array_equal(sharded[[600, 3, 3]], encoder.transform(expected)[[600, 3, 3]])
     # A digest does not see how rows are divided, and sees each of them.
     other = CollectionRows(da.from_array(expected, chunks=(200, 6)), Cluster())

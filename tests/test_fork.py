@@ -25,7 +25,17 @@ pytestmark = [
 UNDER_ADDRESS_SANITIZER = "libasan" in os.environ.get("LD_PRELOAD", "")
 
 
-@pytest.mark.parametrize("case", [case.__name__ for case in fork_probe.CASES])
+# Of the others, which begin a process each, the suite has enough.
+QUICK = ("main_thread", "other_threads_use", "during_an_op", "joblib_multiprocessing", "pcg")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case.__name__, marks=[pytest.mark.slow] * (case.__name__ not in QUICK))
+        for case in fork_probe.CASES
+    ],
+)
 def test_the_core_works_on_both_sides_of_a_fork(case: str) -> None:
     if UNDER_ADDRESS_SANITIZER and case == fork_probe.during_an_op.__name__:
         pytest.skip("AddressSanitizer's allocator does not survive a fork while a thread allocates")

@@ -29,7 +29,11 @@ def run_under(level: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("level", LEVELS)
+# One is enough to see that the variable is heard: CI runs all tests of the core at each level.
+@pytest.mark.parametrize(
+    "level",
+    [pytest.param(level, marks=[pytest.mark.slow] * (level != "avx2")) for level in LEVELS],
+)
 def test_each_level_agrees_with_the_oracle(level: str) -> None:
     if level not in fastrfm.backend.supported_isa_levels():
         pytest.skip(f"this machine does not have {level}")

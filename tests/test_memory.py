@@ -35,7 +35,9 @@ def measure(**options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("way", ["cholesky", "stored", "matrix_free"])
+@pytest.mark.parametrize(
+    "way", ["cholesky", pytest.param("stored", marks=pytest.mark.slow), "matrix_free"]
+)
 def test_a_solve_takes_what_it_says(way: str, dtype: str) -> None:
     """And a limit of just that is enough, and kept."""
     n, d = (6_000, 16) if dtype == "float32" else (4_000, 16)

@@ -184,7 +184,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /p
 
 
 @linux
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_omp_num_threads_is_honoured(threads: int) -> None:
     seen = probe("environment", OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
     assert seen == {"max_threads": threads, "live": threads}
@@ -196,6 +196,7 @@ def test_threadpoolctl_is_honoured_by_ops_and_fits() -> None:
     assert seen == {"limited_max_threads": 1, "limited_live": 1, "max_threads": 3, "live": 3}
 
 
+@pytest.mark.slow
 @linux
 def test_a_process_on_one_core_has_one_thread() -> None:
     assert probe("one_core") == {"max_threads": 1, "live": 1}

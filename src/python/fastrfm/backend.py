@@ -328,7 +328,7 @@ def gradient_sums(
             center=center,
             output_samples=samples,
             seed=seed,
-            row_weights=row_weights,
+            row_weights=None if row_weights is None else _weights_of_mean_one(row_weights),
         )
     assert not isinstance(X, RemoteRows)
     full = root is not None and root.ndim == 2

@@ -96,7 +96,7 @@ def fit_ensemble(
     by_search = False
     if searches:
         rows, by_search, validation = _search_rows(problem, members, rows, validation, rng)
-    searched = problem if rows is None else problem.of_rows(rows)
+    searched = problem if rows is None else problem.part(rows)
     if searches:
         searched = searched.here()
     # Both are asked now, so that what memory does not allow is refused before any work.

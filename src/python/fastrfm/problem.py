@@ -59,6 +59,15 @@ class Problem:
         weight, unit = of_rows(self.sample_weight, rows), of_rows(self.unit_weight, rows)
         return Problem(tables, self.Y[rows], weight, unit, self.units)
 
+    def part(self, rows: NDArray[np.intp]) -> Problem:
+        """Return the problem of some of the rows, which are in order, each table where it is."""
+        tables = {
+            name: X.keep(rows) if isinstance(X, RemoteRows) else X[rows]
+            for name, X in self.tables.items()
+        }
+        weight, unit = of_rows(self.sample_weight, rows), of_rows(self.unit_weight, rows)
+        return Problem(tables, self.Y[rows], weight, unit, self.units)
+
     def here(self) -> Problem:
         """Return the problem with all rows in this process."""
         remote = any(isinstance(X, RemoteRows) for X in self.tables.values())

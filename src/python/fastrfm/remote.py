@@ -77,6 +77,10 @@ class RemoteRows(ABC):
         """Return the rows of these numbers, here."""
 
     @abstractmethod
+    def keep(self, rows: NDArray[np.intp]) -> RemoteRows:
+        """Return these rows alone, where they are; their numbers are in order."""
+
+    @abstractmethod
     def matmul(self, X: Array | RemoteRows, V: Array, kernel: Kernel, root: Root) -> Array:
         """Return K(X, self) V, (len(X), c); X an array, or these rows themselves."""
 

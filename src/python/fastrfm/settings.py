@@ -55,7 +55,7 @@ def plan_of(X: Array, Y: Array, settings: RecursionSettings) -> Plan:
         If nothing that the settings allow fits the memory limit.
     """
     if isinstance(X, RemoteRows):
-        return make_remote_plan(len(X), Y.shape[1], Y.dtype, X.column_bytes)
+        return make_remote_plan(len(X), Y.shape[1], Y.dtype, X.column_bytes, settings.memory_limit)
     memory = backend.device_memory()
     if memory is not None:
         return make_device_plan(

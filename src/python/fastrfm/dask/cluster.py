@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-from distributed import Client, Future, get_client
+from distributed import Client, Future, get_client, wait
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
@@ -100,6 +100,11 @@ class Cluster:
         with self._errors():
             results: list[Any] = self._client.gather(list(futures))  # type: ignore[no-untyped-call]
         return results
+
+    def wait(self, future: Future[Any]) -> None:
+        """Wait until a task has ended, well or not."""
+        with self._errors():
+            wait([future])  # type: ignore[no-untyped-call]
 
     def reduce(self, futures: Sequence[Future[Any]]) -> Any:
         """Return the sum of the results, added up in pairs by the workers."""

@@ -28,15 +28,20 @@ def partitions(X: Any) -> list[Any]:
 
     Raises
     ------
+    TypeError
+        For another collection.
     ValueError
         For an array that is not two-dimensional.
     """
     if is_frame(X):
         parts: list[Any] = list(X.to_delayed())
         return parts
-    if X.ndim != 2:
+    if not hasattr(X, "chunks"):
+        raise TypeError(f"X must be a Dask array or a Dask dataframe; got {type(X).__name__}")
+    if X.ndim != 2 or np.isnan(X.shape[1]):
         raise ValueError(
-            f"X must be a two-dimensional Dask array or a frame; got one of shape {X.shape}"
+            "X must be a two-dimensional Dask array or a frame, its number of columns known; got "
+            f"one of shape {X.shape}"
         )
     return list(X.rechunk({1: -1}).to_delayed().ravel())
 
@@ -67,6 +72,7 @@ class CollectionRows(RemoteTable):
         if np.isnan(sizes).any():
             sizes = cluster.gather(cluster.compute([delayed(tasks.size)(p) for p in self._parts]))
         self._sizes = [int(size) for size in sizes]
+        self._of_parts = self._sizes
         # Of each part, the rows that count; None: all.
         self._kept: list[NDArray[np.intp] | None] = [None] * len(self._parts)
         self._columns = X.shape[1] if not is_frame(X) else len(X.columns)
@@ -115,9 +121,10 @@ class CollectionRows(RemoteTable):
         pieces = self._cluster.gather(self._cluster.compute(wanted))
         if isinstance(self._header, np.ndarray):
             return np.concatenate([self._header, *pieces]) if pieces else self._header
-        import pandas as pd
+        from dask.dataframe.dispatch import concat
 
-        return pd.concat(pieces) if pieces else self._header
+        # pandas' own would make numbers of categories that differ from part to part.
+        return concat(pieces) if pieces else self._header  # type: ignore[no-untyped-call]
 
     def encoded(self, encoder: TableEncoder, device: str) -> ShardedRows:
         """Return the rows, encoded, in blocks on the workers."""
@@ -125,8 +132,8 @@ class CollectionRows(RemoteTable):
         ranges = self._cluster.blocks(len(self), width * dtype.itemsize)
         shared = delayed(encoder, pure=False)
         parts = [
-            delayed(tasks.encoded)(shared, part, kept)
-            for part, kept in zip(self._parts, self._kept, strict=True)
+            delayed(tasks.encoded)(shared, part, kept, size)
+            for part, kept, size in zip(self._parts, self._kept, self._of_parts, strict=True)
         ]
         ends = np.cumsum(self._sizes)
         blocks = []

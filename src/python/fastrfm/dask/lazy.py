@@ -9,6 +9,7 @@ import numpy as np
 from dask.delayed import delayed
 from numpy.typing import NDArray
 
+from fastrfm.dask import tasks
 from fastrfm.dask.collections import is_frame, partitions
 
 __all__ = ["lazily"]
@@ -28,7 +29,7 @@ def lazily(model: Any, method: str, X: Any) -> Any:
     shared = delayed(model, pure=False)
     parts = [
         da.from_delayed(  # type: ignore[no-untyped-call]
-            getattr(shared, method)(part),
+            delayed(tasks.predicted)(shared, method, part, example),
             shape=(size, *example.shape[1:]),
             dtype=example.dtype,
             meta=example,

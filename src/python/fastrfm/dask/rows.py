@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,12 @@ from fastrfm.remote import Array, RemoteColumns, RemoteRows
 __all__ = ["ShardedColumns", "ShardedRows"]
 
 Ranges = Sequence[tuple[int, int]]
-# Gradients of a block of rows, all outputs and columns of them, that are sent from task to task.
+# Gradients of a block of rows, all outputs and columns of them, that are sent from task to task;
+# with more than so many blocks of centres fewer, as one task adds up those of all of them.
 _GRADIENT_BYTES = 32 << 20
+_BLOCKS_ADDED = 4
+# So many blocks of rows are under way at a time, or their gradients would fill the workers' memory.
+_ROW_BLOCKS_AT_A_TIME = 4
 
 # The preconditioner's kernel columns may take this part of the workers' memory, in which there are
 # the blocks as well, copies of others' for a task, and the columns once more while they are scaled.
@@ -146,6 +150,20 @@ class ShardedRows(RemoteRows):
     def __getitem__(self, rows: NDArray[np.intp] | slice) -> Array:
         return self._blocks.take(rows, self.shape, self.dtype)
 
+    def keep(self, rows: NDArray[np.intp]) -> RemoteRows:
+        """Return these rows alone, where they are; their numbers are in order."""
+        ends = np.array([end for _, end in self._blocks.ranges])
+        parts = np.split(rows, np.searchsorted(rows, ends)[:-1])
+        kept = [i for i, part in enumerate(parts) if len(part)]
+        futures = self._cluster.map(
+            tasks.some,
+            [self._blocks.futures[i] for i in kept],
+            [parts[i] - self._blocks.ranges[i][0] for i in kept],
+        )
+        edges = np.cumsum([0, *(len(parts[i]) for i in kept)]).tolist()
+        ranges = list(pairwise(edges))
+        return ShardedRows(self._cluster, futures, ranges, self.shape[1], self.dtype, self._device)
+
     def matmul(self, X: Array | RemoteRows, V: Array, kernel: Kernel, root: Root) -> Array:
         """Return K(X, self) V, (len(X), c); X an array, or these rows themselves."""
         cluster, blocks = self._cluster, self._blocks.futures
@@ -211,7 +229,8 @@ class ShardedRows(RemoteRows):
         cluster, centres = self._cluster, self._blocks.futures
         outputs = output_samples or coef.shape[1]
         a_row = outputs * X.shape[1] * coef.dtype.itemsize
-        rows = max(1, min(len(X), _GRADIENT_BYTES // a_row))
+        most = _GRADIENT_BYTES // max(1, len(centres) // _BLOCKS_ADDED)
+        rows = max(1, min(len(X), most // a_row))
         shared = self._shared(kernel, root)
         coef_parts = self._blocks.put_parts(coef)
         sums = []
@@ -229,6 +248,8 @@ class ShardedRows(RemoteRows):
             whole = cluster.map(tasks.sum_of, [parts], [[None] * len(parts)])
             weights = None if row_weights is None else row_weights[block]
             sums += cluster.map(tasks.outer_products, whole, row_weights=weights, diagonal=diagonal)
+            if len(sums) >= _ROW_BLOCKS_AT_A_TIME:
+                cluster.wait(sums[-_ROW_BLOCKS_AT_A_TIME])
         G, of_outputs = cluster.reduce(sums)
         total = float(len(X)) if row_weights is None else float(row_weights.sum())
         G, mean = G / total, of_outputs / total

@@ -28,6 +28,7 @@ __all__ = [
     "landmark_matmul",
     "landmark_transposed_matmul",
     "outer_products",
+    "predicted",
     "product",
     "product_both_ways",
     "same",
@@ -74,8 +75,20 @@ def some(part: Any, rows: NDArray[np.intp] | None) -> Any:
     return part if rows is None else take_rows(part, rows)
 
 
-def encoded(encoder: TableEncoder, part: Any, rows: NDArray[np.intp] | None) -> Array:
-    """Return rows of a part of a table, encoded."""
+def encoded(encoder: TableEncoder, part: Any, rows: NDArray[np.intp] | None, size: int) -> Array:
+    """Return rows of a part of a table, encoded; the part has to have `size` rows.
+
+    Raises
+    ------
+    ValueError
+        If it has not: rows would go with the targets of others.
+    """
+    if len(part) != size:
+        raise ValueError(
+            f"a part of X has {len(part):,} rows where it should have {size:,}: the chunk sizes of "
+            "the array are not true (call X.compute_chunk_sizes()), or its source gives other rows "
+            "each time it is read (fit X.persist())"
+        )
     table = some(part, rows)
     if not len(table):
         return np.empty((0, len(encoder.source_)), encoder.dtype_)
@@ -86,6 +99,11 @@ def assembled(parts: Sequence[Array], ranges: Sequence[tuple[int, int]]) -> Arra
     """Return a block: the given rows of parts, one after another."""
     pieces = [part[begin:end] for part, (begin, end) in zip(parts, ranges, strict=True)]
     return np.ascontiguousarray(pieces[0]) if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def predicted(model: Any, method: str, part: Any, example: Array) -> Array:
+    """Return what a method of an estimator gives for a part of a table; of none, `example`."""
+    return getattr(model, method)(part) if len(part) else example
 
 
 def product(X: Array, Z: Array, V: Array, law: Law, device: str) -> Array:

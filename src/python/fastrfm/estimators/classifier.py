@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastrfm.calibration import Calibration
 from fastrfm.estimators.base import BaseRFM
-from fastrfm.estimators.collected import collected, lazy_for_collections
+from fastrfm.estimators.collected import collected, is_collection, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.progress import FitWatch
 from fastrfm.losses import ClassificationError, Loss, SquaredError
@@ -332,8 +333,9 @@ class RFMClassifier(ClassifierMixin, BaseRFM):
         float
         """
         y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
-        X = host_data(X)
-        return float(super().score(X, y, sample_weight))
+        if is_collection(X):
+            return float(accuracy_score(y, collected(self.predict(X)), sample_weight=sample_weight))
+        return float(super().score(host_data(X), y, sample_weight))
 
     def _class_scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)

@@ -14,12 +14,15 @@ from fastrfm.ridge.plan import CHOLESKY_ROWS
 
 __all__ = ["collected", "is_collection", "lazy_for_collections", "opened"]
 
+# Whose types are Dask's: other packages' arrays may have a graph, or none.
+_PACKAGES = ("dask", "dask_expr", "dask_cudf")
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def is_collection(X: Any) -> bool:
     """Return whether `X` is Dask's."""
-    return hasattr(X, "__dask_graph__")
+    return type(X).__module__.partition(".")[0] in _PACKAGES and hasattr(X, "__dask_graph__")
 
 
 def collected(data: Any) -> Any:
@@ -37,10 +40,10 @@ def opened(X: Any, solver: str) -> RemoteTable | None:
     RuntimeError
         If `distributed` is not installed, or there is no client.
     """
-    if not is_collection(X):
+    if not is_collection(X) or solver == "cholesky":
         return None
     rows: RemoteTable = _part("collections").CollectionRows(X, _part("cluster").Cluster())
-    if solver == "cholesky" or (solver == "auto" and len(rows) <= CHOLESKY_ROWS):
+    if solver == "auto" and len(rows) <= CHOLESKY_ROWS:
         return None
     if not len(rows):
         raise ValueError(f"X has no rows: shape {rows.shape}; at least 1 is needed")

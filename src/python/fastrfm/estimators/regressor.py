@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from fastrfm.estimators.base import BaseRFM
-from fastrfm.estimators.collected import collected, lazy_for_collections
+from fastrfm.estimators.collected import collected, is_collection, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.losses import Loss, SquaredError
 from fastrfm.sklearn_compat import check_targets
@@ -208,8 +209,9 @@ class RFMRegressor(MultiOutputMixin, RegressorMixin, BaseRFM):
         float
         """
         y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
-        X = host_data(X)
-        return float(super().score(X, y, sample_weight))
+        if is_collection(X):
+            return float(r2_score(y, collected(self.predict(X)), sample_weight=sample_weight))
+        return float(super().score(host_data(X), y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
         y_array: NDArray[Any] = check_targets(self, y, multi_output=True, y_numeric=True)

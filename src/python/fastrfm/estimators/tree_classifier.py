@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from fastrfm.estimators.base import BaseRFM
 from fastrfm.estimators.classifier import RFMClassifier
-from fastrfm.estimators.collected import collected, lazy_for_collections
+from fastrfm.estimators.collected import collected, is_collection, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.leaves import ConstantLeaf, without_name_warnings
 from fastrfm.estimators.tree_base import BaseTree
@@ -162,8 +163,9 @@ class TreeRFMClassifier(ClassifierMixin, BaseTree):
         float
         """
         y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
-        X = host_data(X)
-        return float(super().score(X, y, sample_weight))
+        if is_collection(X):
+            return float(accuracy_score(y, collected(self.predict(X)), sample_weight=sample_weight))
+        return float(super().score(host_data(X), y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
         y_array: NDArray[Any] = column_or_1d(check_targets(self, y), warn=True)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.metrics import r2_score
 
 from fastrfm.estimators.base import BaseRFM
-from fastrfm.estimators.collected import collected, lazy_for_collections
+from fastrfm.estimators.collected import collected, is_collection, lazy_for_collections
 from fastrfm.estimators.device import as_given, host_data
 from fastrfm.estimators.leaves import ConstantLeaf, without_name_warnings
 from fastrfm.estimators.regressor import RFMRegressor
@@ -121,8 +122,9 @@ class TreeRFMRegressor(MultiOutputMixin, RegressorMixin, BaseTree):
         float
         """
         y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
-        X = host_data(X)
-        return float(super().score(X, y, sample_weight))
+        if is_collection(X):
+            return float(r2_score(y, collected(self.predict(X)), sample_weight=sample_weight))
+        return float(super().score(host_data(X), y, sample_weight))
 
     def _validate_targets(self, y: ArrayLike) -> NDArray[Any]:
         y_array: NDArray[Any] = check_targets(self, y, multi_output=True, y_numeric=True)

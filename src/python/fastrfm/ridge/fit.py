@@ -67,7 +67,7 @@ def fit_ridge(
         )
     memory = backend.device_memory()
     if isinstance(X, RemoteRows):
-        plan = make_remote_plan(len(X), Y.shape[1], Y.dtype, X.column_bytes)
+        plan = make_remote_plan(len(X), Y.shape[1], Y.dtype, X.column_bytes, memory_limit)
     elif memory is None:
         plan = make_plan(len(X), X.shape[1], Y.shape[1], Y.dtype, solver, memory_limit, reserved)
     else:

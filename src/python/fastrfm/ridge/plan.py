@@ -116,16 +116,28 @@ def make_plan(
     return free
 
 
-def make_remote_plan(n: int, c: int, dtype: DTypeLike, column_bytes: int | None) -> Plan:
+def make_remote_plan(
+    n: int, c: int, dtype: DTypeLike, column_bytes: int | None, memory_limit: int | None
+) -> Plan:
     """Plan the solve for rows that lie in other processes: by pcg, and without storing K.
 
     Here are CG's vectors, and what is as large as the landmarks' kernel. There are the landmarks'
     columns, which may take `column_bytes`.
+
+    Raises
+    ------
+    MemoryError
+        If what is here does not fit `memory_limit`.
     """
     rank = largest_rank(n)
     if column_bytes is not None:
         rank = min(rank, max(FEWEST_LANDMARKS, column_bytes // (n * np.dtype(dtype).itemsize)))
-    return Plan("pcg", False, rank, _CG_VECTORS * n * c * 8 + 2 * rank * rank * 8)
+    vectors = _CG_VECTORS * n * c * 8
+    while memory_limit is not None and vectors + 16 * rank * rank > memory_limit:
+        if rank <= FEWEST_LANDMARKS:
+            raise _too_much(n, "pcg", vectors + 16 * rank * rank, memory_limit)
+        rank = max(FEWEST_LANDMARKS, rank * 9 // 10)
+    return Plan("pcg", False, rank, vectors + 16 * rank * rank)
 
 
 def rows_packed_at_a_time(n: int, d: int, dtype: DTypeLike) -> int:
