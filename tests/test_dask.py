@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -194,6 +195,25 @@ def test_landmarks_take_a_part_of_the_workers_memory(
     assert here.bytes <= 80_000_000
     with pytest.raises(MemoryError, match="memory_limit=70,000,000"):
         make_remote_plan(n, 1, "float32", None, 70_000_000)
+
+
+def test_rows_that_are_too_large_for_memory_are_gathered_on_the_disk(
+    sharded: tuple[ShardedRows, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, rows = sharded
+    in_memory = remote.gathered(None)
+    assert not isinstance(in_memory, np.memmap)
+    mapped = remote.gathered(rows.nbytes - 1)
+    assert isinstance(mapped, np.memmap)
+    assert np.array_equal(mapped, rows)
+    assert np.array_equal(in_memory, rows)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        remote.gathered(0)
 
 
 @pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS)

@@ -77,6 +77,10 @@ class RemoteRows(ABC):
         """Return the rows of these numbers, here."""
 
     @abstractmethod
+    def gathered(self, memory_limit: int | None) -> Array:
+        """Return all rows here: in memory, or, where they are too large for it, on the disk."""
+
+    @abstractmethod
     def keep(self, rows: NDArray[np.intp]) -> RemoteRows:
         """Return these rows alone, where they are; their numbers are in order."""
 

@@ -9,6 +9,8 @@ each.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Any
@@ -22,6 +24,7 @@ from fastrfm.dask.cluster import Cluster
 from fastrfm.kernels import Kernel
 from fastrfm.metric import Root
 from fastrfm.remote import Array, RemoteColumns, RemoteRows
+from fastrfm.ridge.plan import physical_memory
 
 __all__ = ["ShardedColumns", "ShardedRows"]
 
@@ -65,7 +68,10 @@ class _Blocks:
     def take(self, rows: NDArray[np.intp] | slice, shape: tuple[int, int], dtype: Any) -> Array:
         """Return rows, in any order, here; of blocks one after another, so that none is twice."""
         numbers = np.arange(shape[0])[rows]
-        out = np.empty((len(numbers), shape[1]), dtype)
+        return self.take_into(np.empty((len(numbers), shape[1]), dtype), numbers)
+
+    def take_into(self, out: Array, numbers: NDArray[np.intp]) -> Array:
+        """Fill an array with the rows of these numbers, and return it."""
         for future, (begin, end) in zip(self.futures, self.ranges, strict=True):
             places = np.flatnonzero((begin <= numbers) & (numbers < end))
             if len(places):
@@ -149,6 +155,27 @@ class ShardedRows(RemoteRows):
 
     def __getitem__(self, rows: NDArray[np.intp] | slice) -> Array:
         return self._blocks.take(rows, self.shape, self.dtype)
+
+    def gathered(self, memory_limit: int | None) -> Array:
+        """Return all rows here: in memory, or, where they are too large for it, on the disk.
+
+        Too large is more than the limit, or than half of the machine's memory. The file has no
+        name, and is gone with the array; a fit on the way needs room for it in `tempfile`'s folder.
+
+        Raises
+        ------
+        OSError
+            If the disk has no room for them.
+        """
+        needed = len(self) * self.shape[1] * self.dtype.itemsize
+        limit = physical_memory() // 2 if memory_limit is None else memory_limit
+        if needed <= limit:
+            return self[:]
+        with tempfile.TemporaryFile() as file:
+            # Now, not when pages are written: that would be a signal.
+            os.posix_fallocate(file.fileno(), 0, needed)
+            out = np.memmap(file, self.dtype, "r+", shape=self.shape)
+        return self._blocks.take_into(out, np.arange(len(self)))
 
     def keep(self, rows: NDArray[np.intp]) -> RemoteRows:
         """Return these rows alone, where they are; their numbers are in order."""

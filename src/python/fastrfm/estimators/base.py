@@ -177,8 +177,8 @@ class BaseRFM(Movable, ABC, Parameters):
                 encoder = self._encoder(columns)
                 encoders[columns] = encoder.fit(table, of_table, estimator=self, allow_raw=raw)
         del table
-        # Rows that stay raw are the caller's; those of workers are gathered in the end.
-        made = [e for e in encoders.values() if remote is not None or not e.is_raw_]
+        # Rows that stay raw are the caller's, those of workers theirs.
+        made = [e for e in encoders.values() if remote is None and not e.is_raw_]
         widths = [(len(e.source_), e.dtype_) for e in made]
         check_tables_fit(_num_samples(X), widths, self.memory_limit)
         tables = {name: self._encoded(encoder, X) for name, encoder in encoders.items()}

@@ -79,12 +79,16 @@ class FittedMember:
         return result
 
 
-def fitted_member(member: Member, result: RecursionResult, X_fit: Array) -> FittedMember:
+def fitted_member(
+    member: Member, result: RecursionResult, X_fit: Array | RemoteRows
+) -> FittedMember:
     """Return the member that a recursion on the rows `X_fit` ended with."""
+    if isinstance(X_fit, RemoteRows):
+        X_fit = X_fit.gathered(member.settings.memory_limit)
     return FittedMember(
         metric_=metric_in_use(result.root, X_fit.shape[1], diagonal=member.settings.diagonal),
         dual_coef_=result.coef,
-        X_fit_=X_fit[:] if isinstance(X_fit, RemoteRows) else X_fit,
+        X_fit_=X_fit,
         norm_=result.kernel.norm,
         exponent_=result.kernel.exponent,
         bandwidth_=result.kernel.bandwidth,

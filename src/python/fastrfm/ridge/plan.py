@@ -18,6 +18,7 @@ __all__ = [
     "check_solver",
     "make_plan",
     "make_remote_plan",
+    "physical_memory",
     "rows_packed_at_a_time",
 ]
 
@@ -95,7 +96,7 @@ def make_plan(
         If nothing that `solver` allows fits.
     """
     check_solver(solver)
-    limit = int(_PART_OF_MEMORY * _physical_memory()) if memory_limit is None else memory_limit
+    limit = int(_PART_OF_MEMORY * physical_memory()) if memory_limit is None else memory_limit
     limit -= reserved
     cholesky = Plan("cholesky", True, 0, cholesky_bytes(n, d, c, dtype))
     if solver == "cholesky" or (solver == "auto" and n <= CHOLESKY_ROWS):
@@ -169,5 +170,6 @@ def _too_much(n: int, how: str, needed: int, memory_limit: int, remedy: str = ""
     )
 
 
-def _physical_memory() -> int:
+def physical_memory() -> int:
+    """Return the bytes of the machine's memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
