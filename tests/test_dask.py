@@ -92,7 +92,7 @@ def close(actual: Array, expected: Array) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         pytest.param(
             {"norm": 1, "diagonal": True, "center_gradients": True, "agop_samples": 500},
             marks=pytest.mark.slow,
@@ -436,6 +436,7 @@ def test_a_killed_worker_changes_nothing(client: Client) -> None:
     shared.fit(da.from_array(X[:N], chunks=(450, 6)), Y[:N])
     close(shared.predict(X[N:]), model.predict(X[N:]))
     close(shared.metric_, model.metric_)
+    close(shared.agop_, model.agop_)
     assert not set(pids[:2]) & set(client.run(os.getpid).values())
 
 
@@ -542,6 +543,7 @@ def test_what_cannot_be_fitted_says_so(client: Client) -> None:
     assert client.status == "running"
 
 
+@pytest.mark.slow
 def test_without_a_client() -> None:
     code = (
         "import numpy as np, dask.array as da, fastrfm\n"

@@ -333,6 +333,7 @@ def test_drawing_leaves_no_traces() -> None:
     assert plt.get_fignums() == figures
 
 
+@pytest.mark.slow
 def test_images_pipelines_and_diagonal_metrics(tmp_path: Path) -> None:
     X, y = load_digits(return_X_y=True)
     X, y = X[:120].astype(np.float32), y[:120]

@@ -149,6 +149,7 @@ def test_grid_search_over_bandwidths_in_median_distances(diabetes: Any) -> None:
     assert search.best_params_["bandwidth"] in ("4*median", "auto")
 
 
+@pytest.mark.slow
 def test_grid_search_in_processes_is_the_same(diabetes: Any) -> None:
     X, y = diabetes
     grid = {"norm": [1.0, 2.0]}
