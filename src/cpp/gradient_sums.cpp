@@ -117,7 +117,7 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
   };
   const auto make_scratch = [&]() -> Scratch {
     return {packed->tile.make_scratch(),
-            mixer ? mixer->make_scratch() : typename OutputMixer<T>::Scratch{}};
+            mixer ? mixer->make_scratch(parts.each) : typename OutputMixer<T>::Scratch{}};
   };
   for (std::int64_t first = 0; first < tiles; first += tiles_per_chunk) {
     const std::int64_t count = std::min(tiles_per_chunk, tiles - first);
@@ -138,8 +138,9 @@ void gradient_sums(const GradientSumsArgs<T>& args, Interrupt& interrupt) {
             const std::int64_t end = std::min(n, begin + step);
             const std::int64_t l0 = task % output_blocks * output_block;
             const std::int64_t l1 = std::min(c, l0 + output_block);
-            const T* coef = mixer ? mixer->mix(first + t, scratch.mixer) : args.coef;
-            coef += parts.begin(part) * c;
+            const T* coef =
+                mixer ? mixer->mix(first + t, parts.begin(part), parts.end(part), scratch.mixer)
+                      : args.coef + parts.begin(part) * c;
             if (!tile.compute(begin, end, {coef, l0, l1}, scratch.tile, interrupt, calling_thread))
               return;
             const std::int64_t panels = ceil_div(end - begin, lanes);

@@ -22,7 +22,7 @@ class OutputMixer {
   struct Scratch {
     Buffer<T> signs;  // outputs x samples, divided by sqrt(samples)
     Buffer<T> panel;  // samples x lanes
-    Buffer<T> mixed;  // centres x samples
+    Buffer<T> mixed;  // centres of a part x samples
   };
 
   OutputMixer(const T* coef, std::int64_t centres, std::int64_t outputs, std::int64_t samples,
@@ -40,25 +40,27 @@ class OutputMixer {
         coef_[(j / lanes * outputs + l) * lanes + j % lanes] = coef[j * outputs + l];
   }
 
-  Scratch make_scratch() const {
+  // For mixing so many centres at a time.
+  Scratch make_scratch(std::int64_t most) const {
     return {Buffer<T>(outputs_ * samples_), Buffer<T>(samples_ * lv_.lanes),
-            Buffer<T>(centres_ * samples_)};
+            Buffer<T>(std::min(most, centres_) * samples_)};
   }
 
-  // The mixed coefficients of a tile, centres x samples; they live in the scratch.
-  const T* mix(std::int64_t tile, Scratch& scratch) const {
+  // A tile's mixed coefficients of centres [begin, end), in rows of `samples`; they live in the
+  // scratch. `begin` is a multiple of the level's lanes.
+  const T* mix(std::int64_t tile, std::int64_t begin, std::int64_t end, Scratch& scratch) const {
     draw_signs(tile, scratch.signs);
     const std::int64_t lanes = lv_.lanes;
-    for (std::int64_t j0 = 0; j0 < centres_; j0 += lanes) {
+    for (std::int64_t j0 = begin; j0 < end; j0 += lanes) {
       scratch.panel.clear();
       for (std::int64_t a = 0; a < samples_; a += lv_.tile_rows)
         lv_.accumulate[std::min<std::int64_t>(lv_.tile_rows, samples_ - a)](
             scratch.signs.data() + a, samples_, coef_.data() + j0 * outputs_, outputs_,
             scratch.panel.data() + a * lanes, lanes);
-      const std::int64_t count = std::min(lanes, centres_ - j0);
+      const std::int64_t count = std::min(lanes, end - j0);
       for (std::int64_t a = 0; a < samples_; ++a)
         for (std::int64_t lane = 0; lane < count; ++lane)
-          scratch.mixed[(j0 + lane) * samples_ + a] = scratch.panel[a * lanes + lane];
+          scratch.mixed[(j0 - begin + lane) * samples_ + a] = scratch.panel[a * lanes + lane];
     }
     return scratch.mixed.data();
   }
