@@ -440,6 +440,25 @@ def test_a_killed_worker_changes_nothing(client: Client) -> None:
     assert not set(pids[:2]) & set(client.run(os.getpid).values())
 
 
+def test_workers_give_up_what_was_interrupted(client: Client) -> None:
+    all_tasks = client.cluster.scheduler.tasks
+    of_others = set(all_tasks)
+
+    def stop(entry: dict[str, Any]) -> None:
+        assert set(all_tasks) - of_others
+        raise KeyboardInterrupt
+
+    model = fastrfm.RFMRegressor(**OPTIONS, callbacks=[stop])
+    with pytest.raises(KeyboardInterrupt) as error:
+        model.fit(da.from_array(X[:N], chunks=(450, 6)), Y[:N])
+    # The traceback has the frames of the fit, and they all the futures.
+    assert error.traceback
+    deadline = time.perf_counter() + 20
+    while set(all_tasks) - of_others and time.perf_counter() < deadline:
+        time.sleep(0.02)
+    assert not set(all_tasks) - of_others
+
+
 @pytest.mark.slow
 def test_a_fit_goes_on_from_its_checkpoint(client: Client, tmp_path: Path) -> None:
     assert client.status == "running"

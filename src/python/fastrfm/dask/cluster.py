@@ -7,9 +7,10 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
+from weakref import WeakSet
 
 from distributed import Client, Future, get_client, wait
 from distributed.comm.core import CommClosedError
@@ -52,6 +53,7 @@ class Cluster:
                 'distributed.Client("tcp://scheduler:8786") for a cluster'
             ) from None
         self._address = self._client.scheduler.address if self._client.scheduler else "unknown"
+        self._futures: WeakSet[Future[Any]] = WeakSet()
 
     def blocks(self, n: int, row_bytes: int) -> list[tuple[int, int]]:
         """Return the ranges of the blocks that `n` rows are divided into."""
@@ -86,6 +88,7 @@ class Cluster:
             futures: list[Future[Any]] = self._client.map(
                 task, *map(list, lists), pure=False, **arguments
             )
+        self._futures.update(futures)
         return futures
 
     def compute(self, delayed: Sequence[Any]) -> list[Future[Any]]:
@@ -93,6 +96,7 @@ class Cluster:
         with self._errors(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             futures: list[Future[Any]] = self._client.compute(list(delayed))  # type: ignore[no-untyped-call]
+        self._futures.update(futures)
         return futures
 
     def gather(self, futures: Sequence[Future[Any]]) -> list[Any]:
@@ -105,6 +109,15 @@ class Cluster:
         """Wait until a task has ended, well or not."""
         with self._errors():
             wait([future])  # type: ignore[no-untyped-call]
+
+    def cancel(self) -> None:
+        """Have the workers drop all results, and start none of the tasks that wait.
+
+        A task that runs cannot be stopped, and ends unheard.
+        """
+        # Of a lost cluster there is nothing to cancel.
+        with suppress(Exception):
+            self._client.cancel(list(self._futures))  # type: ignore[no-untyped-call]
 
     def reduce(self, futures: Sequence[Future[Any]]) -> Any:
         """Return the sum of the results, added up in pairs by the workers."""

@@ -31,6 +31,7 @@ from fastrfm.estimators.placed import Movable
 from fastrfm.estimators.progress import FitWatch
 from fastrfm.estimators.weights import class_weights_of, combined_weights, without_weightless
 from fastrfm.losses import Loss
+from fastrfm.members import Kind
 from fastrfm.memory import check_tables_fit
 from fastrfm.preprocessing import Columns, TableEncoder
 from fastrfm.preprocessing.columns import refuse_repeated_names
@@ -143,9 +144,21 @@ class BaseRFM(Movable, ABC, Parameters):
         kinds_ = self._kinds()
         y, sample_weight = host_data(collected(y)), host_data(collected(sample_weight))
         X_val, y_val = host_data(collected(X_val)), host_data(collected(y_val))
+        with opened(X, self.solver) as rows:
+            return self._fit_rows(rows, y, sample_weight, X_val, y_val, kinds_, state)
+
+    def _fit_rows(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        kinds_: tuple[Kind, ...],
+        state: Checkpointing,
+    ) -> Self:
         # The rows of a Dask collection stay with its workers; `X` stands for them meanwhile.
-        remote = opened(X, self.solver)
-        X = collected(X) if remote is None else remote
+        remote = X if isinstance(X, RemoteTable) else None
         data_device = device_of(X)
         X = host_data(X)
         keeper, rng = state.keeper(check_random_state(self.random_state))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sklearn.utils.validation import check_is_fitted
@@ -30,10 +31,12 @@ def collected(data: Any) -> Any:
     return data.compute() if is_collection(data) else data
 
 
-def opened(X: Any, solver: str) -> RemoteTable | None:
-    """Return the rows of a collection that stay on the workers; None: take `collected`.
+@contextmanager
+def opened(X: Any, solver: str) -> Iterator[Any]:
+    """Yield what a fit to `X` has: a `RemoteTable` of rows that stay with Dask's workers, or data.
 
     So many rows as "auto" would factorise are fitted in this process, and so is all that is to be.
+    Where the fit fails or is interrupted, workers give up what they do for it.
 
     Raises
     ------
@@ -41,13 +44,19 @@ def opened(X: Any, solver: str) -> RemoteTable | None:
         If `distributed` is not installed, or there is no client.
     """
     if not is_collection(X) or solver == "cholesky":
-        return None
+        yield collected(X)
+        return
     rows: RemoteTable = _part("collections").CollectionRows(X, _part("cluster").Cluster())
     if solver == "auto" and len(rows) <= CHOLESKY_ROWS:
-        return None
+        yield collected(X)
+        return
     if not len(rows):
         raise ValueError(f"X has no rows: shape {rows.shape}; at least 1 is needed")
-    return rows
+    try:
+        yield rows
+    except BaseException:
+        rows.cancel()
+        raise
 
 
 def lazy_for_collections(method: Method) -> Method:
