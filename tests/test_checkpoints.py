@@ -308,9 +308,9 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     def fit(**options: Any) -> None:
         model.fit(X[:20], Y[:20], **options)
 
-    with pytest.raises(TypeError, match="checkpoint must be the path of a file or None; got 3"):
+    with pytest.raises(TypeError, match="checkpoint must be a path or None; got 3"):
         fit(checkpoint=3)
-    with pytest.raises(TypeError, match="resume_from must be the path of a file or None; got b'x'"):
+    with pytest.raises(TypeError, match="resume_from must be a path or None; got b'x'"):
         fit(resume_from=b"x")
     with pytest.raises(ValueError, match="checkpoint_minutes must be at least 0 and finite; got -"):
         fit(checkpoint=tmp_path / "state", checkpoint_minutes=-1)

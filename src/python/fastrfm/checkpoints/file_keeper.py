@@ -71,6 +71,8 @@ class FileKeeper(Keeper):
         What an earlier run came to.
     saved_path : str or path-like, optional
         What messages call it.
+    must_write : bool, default=True
+        Whether a first file that cannot be written is an error, not a warning.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class FileKeeper(Keeper):
         rng: np.random.RandomState,
         saved: Checkpoint | None = None,
         saved_path: Path = "",
+        *,
+        must_write: bool = True,
     ) -> None:
         self._path = path
         self._seconds = np.inf if minutes is None else 60.0 * minutes
@@ -88,6 +92,7 @@ class FileKeeper(Keeper):
         self._random_numbers = rng.get_state(legacy=False)
         self._saved = saved
         self._saved_path = saved_path
+        self._must_write = must_write
         self._finished: dict[str, Finished] = {} if saved is None else dict(saved.finished)
         self._resuming = None if saved is None else saved.unfinished
         self._decided = [] if saved is None else list(saved.decisions)  # by the earlier run
@@ -106,7 +111,7 @@ class FileKeeper(Keeper):
         CheckpointError
             If it is of another fit.
         OSError, ValueError
-            If the file cannot be written.
+            If the file cannot be written, and must be.
         """
         self._identity = identity()
         if self._saved is not None:
@@ -115,7 +120,10 @@ class FileKeeper(Keeper):
             except CheckpointError as error:
                 raise cannot_resume(self._saved_path, error) from None
             self._saved = None
-        self._write(self._resuming)
+        if self._must_write:
+            self._write(self._resuming)
+        else:
+            self._write_or_warn(self._resuming)
 
     def recursion(
         self, name: str, rng: np.random.RandomState, compute: Callable[[], RecursionResult]

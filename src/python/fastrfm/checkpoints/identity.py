@@ -17,11 +17,11 @@ from fastrfm.remote import RemoteRows
 if TYPE_CHECKING:
     from fastrfm.problem import Problem, Validation
 
-__all__ = ["CheckpointError", "Identity", "identity_of"]
+__all__ = ["CheckpointError", "Identity", "identity_of", "parameters_of"]
 
 # Parameters that do not matter for what a fit comes to: the state of a generator is in the file,
-# time is that of the run, and a device changes no more than last bits.
-_FREE = ("callbacks", "device", "random_state", "time_limit", "verbose")
+# time is that of the run, and a device or jobs change no more than last bits.
+_FREE = ("callbacks", "device", "n_jobs", "random_state", "time_limit", "verbose")
 # Rows are hashed in pieces of about so many bytes: of rows on a disk no more is in memory.
 _PIECE = 1 << 24
 _LONGEST_SHOWN = 60
@@ -63,14 +63,20 @@ class Identity:
                 )
 
 
-def identity_of(estimator: Any, problem: Problem, validation: Validation | None) -> Identity:
-    """Return the identity of the fit of an estimator (`BaseRFM`) to a problem."""
+def parameters_of(estimator: Any) -> dict[str, str]:
+    """Return an estimator's class, and those of its parameters that matter, as text."""
     parameters = {"estimator": type(estimator).__name__}
     for name, value in estimator.get_params(deep=False).items():
         if name not in _FREE:
             parameters[name] = _text(value)
     if isinstance(estimator.random_state, Integral):
         parameters["random_state"] = str(int(estimator.random_state))
+    return parameters
+
+
+def identity_of(estimator: Any, problem: Problem, validation: Validation | None) -> Identity:
+    """Return the identity of the fit of an estimator (`BaseRFM`) to a problem."""
+    parameters = parameters_of(estimator)
     # Weights first: they also change how columns are scaled.
     weights = {"weight": problem.sample_weight, "unit": problem.unit_weight}
     data = {

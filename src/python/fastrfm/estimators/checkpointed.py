@@ -17,12 +17,16 @@ __all__ = ["Checkpointing"]
 
 @dataclass(frozen=True)
 class Checkpointing:
-    """The arguments of `fit` of these names."""
+    """The arguments of `fit` of these names.
+
+    `must_write`: whether a first file that cannot be written is an error, not a warning.
+    """
 
     checkpoint: str | PathLike[str] | None = None
     checkpoint_minutes: float | None = None
     checkpoint_steps: int | None = None
     resume_from: str | PathLike[str] | None = None
+    must_write: bool = True
 
     def keeper(self, rng: np.random.RandomState) -> tuple[Keeper, np.random.RandomState]:
         """Return what keeps the state of the fit, and the generator to draw from.
@@ -34,14 +38,7 @@ class Checkpointing:
         FileNotFoundError, CheckpointError
             If there is no checkpoint to go on from.
         """
-        for name in ("checkpoint", "resume_from"):
-            path = getattr(self, name)
-            if path is not None and not isinstance(path, (str, PathLike)):
-                raise TypeError(f"{name} must be the path of a file or None; got {path!r}")
-        minutes = self.checkpoint_minutes
-        if minutes is not None:
-            minutes = check_number("checkpoint_minutes", minutes, low=0, low_ok=True)
-        steps = _checked_steps(self.checkpoint_steps)
+        minutes, steps = self.checked_intervals()
         path = self.resume_from if self.checkpoint is None else self.checkpoint
         if path is None:
             return Keeper(), rng
@@ -50,13 +47,32 @@ class Checkpointing:
         from fastrfm.checkpoints.identity import CheckpointError
 
         if self.resume_from is None:
-            return FileKeeper(path, minutes, steps, rng), rng
+            return FileKeeper(path, minutes, steps, rng, must_write=self.must_write), rng
         saved = read_checkpoint(self.resume_from)
         try:
             rng = saved.generator()
         except CheckpointError as error:
             raise cannot_resume(self.resume_from, error) from None
-        return FileKeeper(path, minutes, steps, rng, saved, self.resume_from), rng
+        keeper = FileKeeper(
+            path, minutes, steps, rng, saved, self.resume_from, must_write=self.must_write
+        )
+        return keeper, rng
+
+    def checked_intervals(self) -> tuple[float | None, int | None]:
+        """Check all arguments; return the minutes and the steps between two checkpoints.
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        for name in ("checkpoint", "resume_from"):
+            path = getattr(self, name)
+            if path is not None and not isinstance(path, (str, PathLike)):
+                raise TypeError(f"{name} must be a path or None; got {path!r}")
+        minutes = self.checkpoint_minutes
+        if minutes is not None:
+            minutes = check_number("checkpoint_minutes", minutes, low=0, low_ok=True)
+        return minutes, _checked_steps(self.checkpoint_steps)
 
 
 def _checked_steps(steps: Any) -> int | None:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from fastrfm.estimators.base import BaseRFM
 from fastrfm.estimators.progress import Callback, logging_to_someone
+from fastrfm.estimators.tree_checkpointed import LeafCheckpoint, TreeKeeper
 
 __all__ = ["ConstantLeaf", "LeafData", "LeafWatch", "fit_leaves", "without_name_warnings"]
 
@@ -133,6 +134,7 @@ def fit_leaves(
     sizes: Sequence[int],
     names: Sequence[int],
     watch: LeafWatch,
+    keeper: TreeKeeper,
     n_jobs: int | None,
 ) -> list[BaseRFM]:
     """Fit a copy of an estimator for each leaf.
@@ -150,8 +152,9 @@ def fit_leaves(
     sizes : sequence of int
         Rows of each leaf.
     names : sequence of int
-        Each leaf's number for callbacks: among all, constant ones included.
+        Each leaf's number for callbacks and checkpoints: among all, constant ones included.
     watch : LeafWatch
+    keeper : TreeKeeper
     n_jobs : int or None
 
     Returns
@@ -171,7 +174,7 @@ def fit_leaves(
         for number in range(len(sizes)):
             callbacks = watch.callbacks_of(names[number]) if shares_memory else None
             limit = watch.limit_of(work[number], left[number], jobs)
-            yield number, data(number), callbacks, limit
+            yield data(number), callbacks, limit, keeper.leaf(names[number])
 
     if alone:
         return watch.watched((_fit_leaf(leaf, *task) for task in tasks()), sizes)
@@ -197,15 +200,16 @@ def fit_leaves(
 
 def _fit_leaf(
     leaf: BaseRFM,
-    number: int,
     data: LeafData,
     callbacks: list[Callback] | None,
     time_limit: float | None,
+    checkpoint: LeafCheckpoint,
     threads: int | None = None,
 ) -> BaseRFM:
     fitted: BaseRFM = clone(leaf).set_params(time_limit=time_limit, callbacks=callbacks)
     with nullcontext() if threads is None else threadpool_limits(threads, "openmp"):
-        fitted.fit(data.X, data.y, data.sample_weight, data.X_val, data.y_val)
+        # The tree has checked the parameters.
+        fitted._fit(data.X, data.y, data.sample_weight, data.X_val, data.y_val, checkpoint.state())
     # What any leaf's rows fit by themselves, whatever was left of the time.
     fitted.set_params(time_limit=leaf.time_limit, callbacks=None)
     return fitted

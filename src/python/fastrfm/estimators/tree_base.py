@@ -14,11 +14,13 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from fastrfm.estimators.base import BaseRFM
+from fastrfm.estimators.base import CHECKPOINT_MINUTES, BaseRFM
+from fastrfm.estimators.checkpointed import Checkpointing
 from fastrfm.estimators.collected import collected
 from fastrfm.estimators.device import host_data
 from fastrfm.estimators.leaves import ConstantLeaf, LeafWatch
 from fastrfm.estimators.tree_blend import encoded_chunks, leaf_shares
+from fastrfm.estimators.tree_checkpointed import TreeKeeper
 from fastrfm.estimators.tree_fit import FittedTree, Growth, Leaf, Rows, fit_trees, fitted_tree
 from fastrfm.estimators.tree_parameters import OWN_CONSTRAINTS
 from fastrfm.estimators.tree_placed import MovableLeaves
@@ -68,6 +70,11 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_minutes: float | None = CHECKPOINT_MINUTES,
+        checkpoint_steps: int | None = None,
+        resume_from: str | PathLike[str] | None = None,
     ) -> Self:
         """Split the rows, fit a plain estimator to those of each leaf, choose the temperature.
 
@@ -85,6 +92,20 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
         X_val, y_val : array-like, optional
             Rows that choose the temperature, and, in a leaf with at least 100 of them, all that
             the leaf chooses.
+        checkpoint : str or path-like, optional
+            A folder, made if need be, to keep the state of the fit in: a file for each leaf, as the
+            plain estimator's `checkpoint`. Those of an earlier fit are removed. Where leaves are
+            fitted on other machines, all of them have to see it under this path.
+        checkpoint_minutes : float or None, default=5
+            Minutes between two checkpoints of a leaf.
+        checkpoint_steps : int, optional
+            Steps of conjugate gradients between two checkpoints, if that comes earlier.
+        resume_from : str or path-like, optional
+            Such a folder, of a fit of an estimator with the same parameters to the same data, which
+            goes on from there: leaves that are done are not fitted anew, and it comes to the same,
+            bit for bit but for the seconds in the histories (on the same machine, with the same
+            number of threads and without `time_limit`). It is also where further checkpoints go,
+            unless `checkpoint` says otherwise.
 
         Returns
         -------
@@ -100,10 +121,13 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
             If the fit of a leaf would need more than `memory_limit`.
         RuntimeError
             If `device` is "cuda" and CUDA cannot be used: says what is missing.
+        NotADirectoryError, FileNotFoundError, fastrfm.CheckpointError
+            If `resume_from` is not there, is damaged, or is of another fit: says in what.
         """
+        state = Checkpointing(checkpoint, checkpoint_minutes, checkpoint_steps, resume_from)
         before = dict(self.__dict__)
         try:
-            return self._fit(X, y, sample_weight, X_val, y_val)
+            return self._fit(X, y, sample_weight, X_val, y_val, state)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -116,11 +140,13 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
         sample_weight: ArrayLike | None,
         X_val: Any,
         y_val: ArrayLike | None,
+        state: Checkpointing,
     ) -> Self:
         X, y, sample_weight, X_val, y_val = map(collected, (X, y, sample_weight, X_val, y_val))
         X, y, sample_weight = _rows_of(X), host_data(y), host_data(sample_weight)
         X_val, y_val = _rows_of(X_val), host_data(y_val)
-        rng = check_random_state(self.random_state)
+        keeper = TreeKeeper(state, check_random_state(self.random_state))
+        rng = keeper.rng
         plain = self._leaf(rng)
         columns = plain._kinds()[0].columns  # checks the parameters against each other
         callbacks = plain.set_params(callbacks=self.callbacks)._checked_callbacks()
@@ -161,11 +187,13 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
                 values = values.ravel()  # of a column it has been warned
             validation = Rows(X_val, values, class_weights_of(y_val, rows.y, unit))
         self._split_encoder: TableEncoder = encoder
+        keeper.begin(self)
 
         everything = np.arange(len(rows))
         if len(rows) <= self.max_leaf_size:
             plain.set_params(verbose=self.verbose, callbacks=callbacks)
-            plain.fit(rows.taken(), rows.y, rows.sample_weight, X_val, y_val)
+            of_leaf = keeper.leaf(0).state()
+            plain._fit(rows.taken(), rows.y, rows.sample_weight, X_val, y_val, of_leaf)
             plain.set_params(verbose=0, callbacks=None)
             undivided = Splits.none(len(encoder.source_))
             trees = [
@@ -192,6 +220,7 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
                 leaves_validate=X_val is not None,
                 rng=rng,
                 watch=watch,
+                keeper=keeper,
             )
         )
         return self

@@ -13,6 +13,7 @@ from sklearn.utils import gen_batches
 from fastrfm.estimators.base import PREDICT_ROWS, BaseRFM
 from fastrfm.estimators.leaves import ConstantLeaf, LeafData, LeafWatch, fit_leaves
 from fastrfm.estimators.tree_blend import best_temperature
+from fastrfm.estimators.tree_checkpointed import TreeKeeper
 from fastrfm.preprocessing import TableEncoder
 from fastrfm.selection import of_rows
 from fastrfm.sklearn_compat import take_rows
@@ -162,6 +163,7 @@ def fit_trees(
     leaves_validate: bool,
     rng: np.random.RandomState,
     watch: LeafWatch,
+    keeper: TreeKeeper,
 ) -> tuple[list[FittedTree], float]:
     """Grow trees, fit their leaves, choose the temperature.
 
@@ -182,6 +184,7 @@ def fit_trees(
         Whether they also choose in the leaves.
     rng : RandomState
     watch : LeafWatch
+    keeper : TreeKeeper
 
     Returns
     -------
@@ -216,7 +219,7 @@ def fit_trees(
         return replace(found, X_val=judge.taken(), y_val=judge.y)
 
     sizes = [len(parts[i]) for i in varied]
-    fitted = iter(fit_leaves(plain, data, sizes, varied, watch, growth.n_jobs))
+    fitted = iter(fit_leaves(plain, data, sizes, varied, watch, keeper, growth.n_jobs))
     leaves = [next(fitted) if leaf is None else leaf for leaf in constant]
     trees = []
     for splits, of_tree in grown:

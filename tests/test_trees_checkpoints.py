@@ -1,0 +1,279 @@
+"""Checkpoints of trees: finished leaves are kept, and a fit that goes on comes to the same bits."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrfm
+from fastrfm import TreeRFMClassifier, TreeRFMRegressor
+from fastrfm.checkpoints import CheckpointError
+from fastrfm.checkpoints import file_keeper as keepers
+from fastrfm.estimators.leaves import ConstantLeaf
+from fastrfm.members import PAPERS
+from fastrfm.persistence import atomic
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, (400, 4)).astype(np.float32)
+Y = 3 * X[:, 0] + np.sin(3 * X[:, 1])
+LABELS = np.where(Y + X[:, 2] > 0, "up", "down")
+WEIGHT = RNG.uniform(0.5, 2, len(X))
+OPTIONS = PAPERS | {
+    "n_iter": 2,
+    "alpha": 0.1,
+    "solver": "pcg",
+    "max_leaf_size": 120,
+    "n_trees": 2,
+    "n_jobs": 1,
+    "random_state": 3,
+}
+PROBE = Path(__file__).with_name("tree_checkpoint_probe.py")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "_to_disk", lambda path, flags: None)
+
+
+def bare_history(leaf: Any) -> list[dict[str, Any]]:
+    return [
+        {k: v for k, v in entry.items() if k != "seconds"}
+        for member in leaf.members_
+        for entry in member.history_
+    ]
+
+
+def assert_same(model: Any, expected: Any) -> None:
+    """Check that two trees are equal to the last bit, but for seconds."""
+    assert model.temperature_ == expected.temperature_
+    for tree, other in zip(model.trees_, expected.trees_, strict=True):
+        assert np.array_equal(tree.splits.directions, other.splits.directions)
+        assert np.array_equal(tree.importances, other.importances)
+        for a, b in zip(tree.leaves, other.leaves, strict=True):
+            assert type(a) is type(b)
+            if isinstance(a, ConstantLeaf):
+                continue
+            assert np.array_equal(a.dual_coef_, b.dual_coef_)
+            assert np.array_equal(a.metric_, b.metric_)
+            assert np.array_equal(a.X_fit_, b.X_fit_)
+            assert repr(bare_history(a)) == repr(bare_history(b))
+    assert np.array_equal(model.predict(X), expected.predict(X))
+
+
+def stopping_in(leaf: int) -> tuple[list[int], Any]:
+    """Return leaves that were heard of, and a callback that interrupts the fit in one of them."""
+    heard: list[int] = []
+
+    def callback(entry: dict[str, Any]) -> None:
+        heard.append(entry["leaf"])
+        if entry["leaf"] == leaf and entry["iteration"] == 1:
+            raise KeyboardInterrupt
+
+    return heard, callback
+
+
+# Of the classifier's leaves the first and the last of each tree have rows of a single class.
+CASES = {
+    "regressor": (TreeRFMRegressor, Y, None, (0, 3, 7)),
+    "weighted classifier": (TreeRFMClassifier, LABELS, WEIGHT, (1, 5, 6)),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_leaves_that_are_done_stay_done(case: tuple[Any, ...], tmp_path: Path) -> None:
+    kind, y, weight, stops = case
+    all_heard, listen = stopping_in(-1)
+    whole = kind(**OPTIONS, callbacks=[listen]).fit(X, y, weight)
+    assert [len(tree.leaves) for tree in whole.trees_] == [4, 4]
+    for leaf in stops:
+        folder = tmp_path / f"stopped in {leaf}"
+        heard, stop = stopping_in(leaf)
+        broken = kind(**OPTIONS, callbacks=[stop])
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit(X, y, weight, checkpoint=folder, checkpoint_minutes=0)
+        assert max(heard) == leaf
+        heard, listen = stopping_in(-1)
+        resumed = kind(**OPTIONS, callbacks=[listen]).fit(X, y, weight, resume_from=folder)
+        assert_same(resumed, whole)
+        assert min(heard) == leaf
+        assert heard.count(leaf) < all_heard.count(leaf)  # it went on after what it had
+        heard.clear()
+        again = kind(**OPTIONS, callbacks=[listen]).fit(X, y, weight, resume_from=folder)
+        assert_same(again, whole)
+        assert not heard
+
+
+def test_an_undivided_tree(tmp_path: Path) -> None:
+    options = OPTIONS | {"max_leaf_size": 500, "n_trees": 1}
+    whole = TreeRFMRegressor(**options).fit(X, Y)
+    folder = tmp_path / "state"
+    _, stop = stopping_in(0)
+
+    def of_plain(entry: dict[str, Any]) -> None:
+        stop({**entry, "leaf": 0})
+
+    broken = TreeRFMRegressor(**options, callbacks=[of_plain])
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(X, Y, checkpoint=folder, checkpoint_minutes=0)
+    told: list[Any] = []
+    resumed = TreeRFMRegressor(**options, callbacks=[told.append]).fit(X, Y, resume_from=folder)
+    assert_same(resumed, whole)
+    assert 0 < len(told) < len(whole.trees_[0].leaves[0].history_)
+
+
+def test_random_numbers_go_on_too(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    options = OPTIONS | {"random_state": np.random.RandomState(8)}
+    whole = TreeRFMRegressor(**options).fit(X, Y, checkpoint=folder)
+    assert_same(TreeRFMRegressor(**options).fit(X, Y, resume_from=folder), whole)
+
+
+def test_leaves_in_other_processes(tmp_path: Path) -> None:
+    whole = TreeRFMRegressor(**OPTIONS).fit(X, Y)
+    folder = tmp_path / "state"
+    _, stop = stopping_in(2)
+    with pytest.raises(KeyboardInterrupt):
+        TreeRFMRegressor(**OPTIONS, callbacks=[stop]).fit(X, Y, checkpoint=folder)
+    before = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert set(before) == {"trees.checkpoint", *(f"leaf-000{i}.checkpoint" for i in range(3))}
+    resumed = TreeRFMRegressor(**OPTIONS | {"n_jobs": 2}).fit(X, Y, resume_from=folder)
+    assert_same(resumed, whole)
+    assert len(list(folder.iterdir())) == 9
+
+
+def test_another_folder_gets_what_the_first_has(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    _, stop = stopping_in(3)
+    with pytest.raises(KeyboardInterrupt):
+        TreeRFMRegressor(**OPTIONS, callbacks=[stop]).fit(X, Y, checkpoint=first)
+    second.mkdir()
+    (second / "leaf-0007.checkpoint").write_text("of an earlier fit")
+    (second / "notes.txt").write_text("somebody's")
+    _, stop = stopping_in(5)
+    kept = {path.name: path.read_bytes() for path in first.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        TreeRFMRegressor(**OPTIONS, callbacks=[stop]).fit(
+            X, Y, resume_from=first, checkpoint=second
+        )
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == kept
+    names = {path.name for path in second.iterdir()}
+    assert names == {
+        "trees.checkpoint",
+        "notes.txt",
+        *(f"leaf-000{i}.checkpoint" for i in range(6)),
+    }
+    heard, listen = stopping_in(-1)
+    model = TreeRFMRegressor(**OPTIONS, callbacks=[listen]).fit(X, Y, resume_from=second)
+    assert_same(model, TreeRFMRegressor(**OPTIONS).fit(X, Y))
+    assert min(heard) == 5
+    # a new fit leaves nothing of the old one, and what is not its own
+    TreeRFMRegressor(**OPTIONS | {"n_trees": 1}).fit(X, Y, checkpoint=second)
+    names = {path.name for path in second.iterdir()}
+    assert names == {
+        "trees.checkpoint",
+        "notes.txt",
+        *(f"leaf-000{i}.checkpoint" for i in range(4)),
+    }
+
+
+def test_a_disk_that_gets_full_ends_no_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = keepers.write_container
+
+    def full(path: Any, *content: Any) -> None:
+        if Path(path).name > "leaf-0002":
+            raise OSError(errno.ENOSPC, "No space left on device", os.fspath(path))
+        write(path, *content)
+
+    monkeypatch.setattr(keepers, "write_container", full)
+    model = TreeRFMRegressor(**OPTIONS)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, Y, checkpoint=tmp_path / "state")
+    said = "\n".join(str(warning.message) for warning in caught)
+    for leaf in range(8):
+        told = re.search(rf"leaf-000{leaf}\.checkpoint' could not be written .*No space left", said)
+        assert bool(told) == (leaf >= 2)
+    monkeypatch.undo()
+    assert_same(model, TreeRFMRegressor(**OPTIONS).fit(X, Y))
+    assert_same(TreeRFMRegressor(**OPTIONS).fit(X, Y, resume_from=tmp_path / "state"), model)
+
+
+def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    model = TreeRFMRegressor(**OPTIONS)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*to resume from"):
+        model.fit(X, Y, resume_from=folder)
+    with pytest.raises(FileNotFoundError, match=r"no folder .* to make state in"):
+        model.fit(X, Y, checkpoint=tmp_path / "missing" / "state")
+    with pytest.raises(TypeError, match="resume_from must be a path or None; got 3"):
+        model.fit(X, Y, resume_from=3)
+    with pytest.raises(ValueError, match="checkpoint_steps must be at least 1"):
+        model.fit(X, Y, checkpoint=folder, checkpoint_steps=0)
+    assert not folder.exists()
+    (tmp_path / "file").write_text("")
+    for name in ("checkpoint", "resume_from"):
+        with pytest.raises(NotADirectoryError, match=f"{name}='.*file' is a file"):
+            model.fit(X, Y, **{name: tmp_path / "file"})
+    model.fit(X, Y, checkpoint=folder)
+    with pytest.raises(CheckpointError, match="n_trees=2, and this one has n_trees=3"):
+        TreeRFMRegressor(**OPTIONS | {"n_trees": 3}).fit(X, Y, resume_from=folder)
+    with pytest.raises(CheckpointError, match="estimator=TreeRFMRegressor"):
+        TreeRFMClassifier(**OPTIONS).fit(X, LABELS, resume_from=folder)
+    with pytest.raises(CheckpointError, match=r"leaf-0000.*to another X"):
+        TreeRFMRegressor(**OPTIONS).fit(X + np.float32(0.01), Y, resume_from=folder)
+    with pytest.raises(CheckpointError, match=r"leaf-0000.*to another y"):
+        TreeRFMRegressor(**OPTIONS).fit(X, Y + np.float32(1e-3), resume_from=folder)
+    damaged = folder / "leaf-0001.checkpoint"
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"leaf-0001\.checkpoint"):
+        TreeRFMRegressor(**OPTIONS).fit(X, Y, resume_from=folder)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_cost_no_bit(tmp_path: Path) -> None:
+    def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, str(PROBE), str(folder), *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "fitting\n"
+        return process
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    with start(whole) as process:
+        began = time.monotonic()
+        assert process.wait(120) == 0
+    seconds = time.monotonic() - began
+    rng = np.random.default_rng(0)
+    kills = 0
+    for _ in range(40):
+        with start(killed, "checkpoint") as process:
+            try:
+                assert process.wait(float(rng.uniform(0.1, 0.5) * seconds)) == 0
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+            if process.returncode == 0:
+                break
+    assert kills >= 2
+    assert process.returncode == 0
+    assert (killed / "model.frfm").read_bytes() == (whole / "model.frfm").read_bytes()
+    assert fastrfm.load(killed / "model.frfm").trees_
