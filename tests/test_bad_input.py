@@ -9,6 +9,8 @@ import pytest
 
 import fastrfm
 from cases import Array, essentials, number, shape
+from fastrfm import backend
+from fastrfm.kernels import Kernel
 
 # Each function with the name of its third array; solve_ridge has Y for its second.
 ROWS, CENTRES, FEATURES = 6, 4, 3
@@ -244,3 +246,23 @@ def test_out_may_not_overlap_an_input(argument: str) -> None:
     if argument != "V":
         del arguments["V"]
         refuse(ValueError, pattern, "kernel_matrix", **arguments, out=arguments[argument])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("empty", ["X", "Z", "outputs", "features"])
+@pytest.mark.parametrize("op", ["kernel_matrix", "kernel_matmul", "gradients", "gradient_sums"])
+def test_the_core_refuses_what_would_corrupt_memory(op: str, empty: str) -> None:
+    """Users hear of it in words of their own; this is what stands behind them."""
+    d = 0 if empty == "features" else FEATURES
+    X, Z = np.ones((0 if empty == "X" else ROWS, d)), np.ones((0 if empty == "Z" else CENTRES, d))
+    law = (Kernel(norm=2.0, exponent=1.0, bandwidth=1.0), None)
+    if op == "kernel_matrix":
+        arguments: tuple[Any, ...] = (X, Z, *law)
+    else:
+        arguments = (X, Z, np.ones((len(Z), 0 if empty == "outputs" else 2)), *law)
+    options = {"diagonal": False, "center": False} if op == "gradient_sums" else {}
+    if empty == "outputs" and op.startswith("kernel"):  # of which nothing is read
+        assert getattr(backend, op)(*arguments).shape[0] == ROWS
+        return
+    with pytest.raises(ValueError, match=r"at least one row and one feature|with c > 0"):
+        getattr(backend, op)(*arguments, **options)

@@ -23,6 +23,8 @@ inline void require(bool condition, const char* what) {
 // Points of any supported element type and any strides, without a copy.
 inline Source points(const py::array& array) {
   require(array.ndim() == 2, "points must be 2-D");
+  // The last row and the last feature are read where a tile is not full.
+  require(array.size() > 0, "points must have at least one row and one feature");
   Source source;
   source.data = array.data();
   source.rows = array.shape(0);

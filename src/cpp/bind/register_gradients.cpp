@@ -15,7 +15,8 @@ void call(const py::array& x, const py::array& z, const py::array& coef,
   require(args.x.features == args.z.features, "X and Z must have the same features");
   args.root = root(metric_root, args.x.features);
   args.kernel = {norm, exponent, bandwidth};
-  require(coef.ndim() == 2 && coef.shape(0) == args.z.rows, "coef must be (m, c)");
+  require(coef.ndim() == 2 && coef.shape(0) == args.z.rows && coef.shape(1) > 0,
+          "coef must be (m, c) with c > 0");
   args.coef = contiguous<T>(coef, "coef must be C-contiguous, of out's dtype");
   args.outputs = coef.shape(1);
   args.out = writable<T>(out, args.x.rows * args.outputs * args.x.features,
