@@ -124,7 +124,7 @@ def test_agop_of_more_sums_than_registers_hold(
 
 
 @pytest.mark.parametrize(("n", "m"), [(4200, 66), (66, 4200)])
-@pytest.mark.parametrize(("d", "c"), [(3, 2), (30, 10)])
+@pytest.mark.parametrize(("d", "c"), [(3, 2), pytest.param(30, 10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("op", OPS[1:])
 def test_several_chunks_of_rows_and_of_centres(
     cuda: Backend, dtype: type, op: str, d: int, c: int, n: int, m: int

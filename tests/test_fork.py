@@ -26,7 +26,7 @@ UNDER_ADDRESS_SANITIZER = "libasan" in os.environ.get("LD_PRELOAD", "")
 
 
 # Of the others, which begin a process each, the suite has enough.
-QUICK = ("main_thread", "during_an_op", "joblib_multiprocessing", "pcg")
+QUICK = ("main_thread", "during_an_op", "pcg")
 
 
 @pytest.mark.parametrize(

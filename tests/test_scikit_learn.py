@@ -56,10 +56,16 @@ DIVIDED = [
 ]
 
 
+def _marked(pair: Any) -> Any:
+    """Return a check and its estimator; slow for classifiers by pcg: two fifths of the time."""
+    is_slow = isinstance(pair[0], RFMClassifier) and pair[0].solver == "pcg"
+    return pytest.param(*pair, marks=[pytest.mark.slow] * is_slow)
+
+
 # Older versions hand pytest a generator, which it warns of.
 _names, _checks = parametrize_with_checks(CHECKED).mark.args
 all_checks = pytest.mark.parametrize(
-    _names, list(_checks), ids=parametrize_with_checks(CHECKED).mark.kwargs["ids"]
+    _names, [*map(_marked, _checks)], ids=parametrize_with_checks(CHECKED).mark.kwargs["ids"]
 )
 
 
