@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastrfm
 from cases import Array, plain_regressor
-from fastrfm import RFMClassifier, RFMRegressor, ensemble
+from fastrfm import RFMClassifier, RFMRegressor, backend, ensemble
 from fastrfm.checkpoints import CheckpointError
 from fastrfm.checkpoints.file_keeper import FileKeeper
 from fastrfm.persistence import atomic
@@ -230,6 +230,12 @@ def test_a_checkpoint_of_another_fit_is_refused(state: Path) -> None:
         state,
         random_state=1,
     )
+    _refused(
+        "it is of a fit with random_state=0, and this one has random_state=None or a generator; "
+        f"{again}",
+        state,
+        random_state=None,
+    )
     same = "pass the same data in the same order, or fit anew without resume_from"
     other = X[:60].copy()
     other[3, 2] += 1e-3
@@ -318,6 +324,10 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         fit(checkpoint=tmp_path / "state", checkpoint_steps=0)
     with pytest.raises(TypeError, match="checkpoint_steps must be an integer or None; got"):
         fit(checkpoint=tmp_path / "state", checkpoint_steps=1.5)
+    with pytest.raises(ValueError, match="resume_from is an empty path"):
+        fit(resume_from="")
+    with pytest.raises(IsADirectoryError, match="is a folder, as the checkpoint of a tree is"):
+        fit(resume_from=tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         fit(checkpoint=tmp_path / "nowhere" / "state")
     missing = tmp_path / "state"
@@ -352,9 +362,28 @@ def test_a_full_disk_does_not_end_a_fit(
     with pytest.warns(RuntimeWarning, match=f"{reason}.*the fit goes on, and what was there stays"):
         model.fit(*data, checkpoint=path, checkpoint_steps=5)
     assert_same(model, expected)
+    # It has tried no more often than it would have written.
+    tried, count[0] = count[0], -1_000
+    model, data = _plain_pcg()
+    model.fit(*data, checkpoint=tmp_path / "other", checkpoint_steps=5)
+    assert tried == count[0] + 1_000 > 4
     monkeypatch.undo()
     model, data = _plain_pcg()
     assert_same(model.fit(*data, resume_from=path), expected)
+
+
+def test_a_fit_that_cannot_begin_leaves_the_file(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise RuntimeError("CUDA is not here")
+
+    monkeypatch.setattr(backend, "cuda_room", missing)
+    before = state.read_bytes()
+    model = plain_regressor(n_iter=1, random_state=0, device="cuda")
+    with pytest.raises(RuntimeError, match="CUDA"):
+        model.fit(X[:60], Y[:60], checkpoint=state)
+    assert state.read_bytes() == before
 
 
 def test_the_state_of_the_global_generator_is_kept(tmp_path: Path, killing: list[int]) -> None:

@@ -125,3 +125,19 @@ def test_equal_parameters_may_be_of_other_types(tmp_path: Path) -> None:
     for norm, categories in ((1.5, [1, 2]), (2, [1]), (2, [True, False, True, False])):
         with pytest.raises(CheckpointError, match="it is of a fit with "):
             fit(norm, categories, resume_from=path)
+
+
+def test_equal_class_weights_may_be_written_in_other_ways(tmp_path: Path) -> None:
+    path, labels = tmp_path / "state", (X[:60, 0] > 0).astype(int)
+
+    def fit(class_weight: Any, **options: Any) -> Array:
+        model = RFMClassifier(norm=2, n_iter=0, class_weight=class_weight, random_state=0)
+        coef: Array = model.fit(X[:60], labels, **options).dual_coef_
+        return coef
+
+    expected = fit({0: 1, 1: 2}, checkpoint=path)
+    assert np.array_equal(fit({1: 2.0, 0: 1.0}, resume_from=path), expected)
+    with pytest.raises(
+        CheckpointError, match=r"class_weight=\{0: 1, 1: 2\}, and this one has class"
+    ):
+        fit({0: 2, 1: 1}, resume_from=path)

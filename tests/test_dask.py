@@ -459,6 +459,29 @@ def test_workers_give_up_what_was_interrupted(client: Client) -> None:
     assert not set(all_tasks) - of_others
 
 
+def test_workers_give_up_counting_rows(client: Client, tmp_path: Path) -> None:
+    """Of a frame they are not known; reading it may be most of the fit."""
+    read = tmp_path / "read"
+
+    def part(number: int) -> pd.DataFrame:
+        (read / str(number)).touch()
+        time.sleep(0.2)
+        return pd.DataFrame(X[:10])
+
+    read.mkdir()
+    rows = dd.from_map(part, range(40), meta=pd.DataFrame(X[:0]))
+    stop = Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    stop.start()
+    with pytest.raises(KeyboardInterrupt) as error:
+        fastrfm.RFMRegressor(**OPTIONS).fit(rows, np.zeros(400))
+    assert error.traceback
+    time.sleep(0.4)
+    begun = len(list(read.iterdir()))
+    time.sleep(0.6)
+    assert len(list(read.iterdir())) == begun < 40
+    assert client.status == "running"
+
+
 @pytest.mark.slow
 def test_a_fit_goes_on_from_its_checkpoint(client: Client, tmp_path: Path) -> None:
     assert client.status == "running"

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 
@@ -84,6 +85,15 @@ def stopping_in(leaf: int) -> tuple[list[int], Any]:
 
 
 # Of the classifier's leaves the first and the last of each tree have rows of a single class.
+def names_in(folder: Path) -> set[str]:
+    """Return the names of the files, those of leaves without the key of their fit."""
+    return {re.sub("-[0-9a-f]{16}", "", path.name) for path in folder.iterdir()}
+
+
+def leaves(*numbers: int) -> set[str]:
+    return {"trees.checkpoint", *(f"leaf-{number:04d}.checkpoint" for number in numbers)}
+
+
 CASES = {
     "regressor": (TreeRFMRegressor, Y, None, (0, 3, 7)),
     "weighted classifier": (TreeRFMClassifier, LABELS, WEIGHT, (1, 5, 6)),
@@ -145,11 +155,53 @@ def test_leaves_in_other_processes(tmp_path: Path) -> None:
     _, stop = stopping_in(2)
     with pytest.raises(KeyboardInterrupt):
         TreeRFMRegressor(**OPTIONS, callbacks=[stop]).fit(X, Y, checkpoint=folder)
-    before = {path.name: path.stat().st_size for path in folder.iterdir()}
-    assert set(before) == {"trees.checkpoint", *(f"leaf-000{i}.checkpoint" for i in range(3))}
-    resumed = TreeRFMRegressor(**OPTIONS | {"n_jobs": 2}).fit(X, Y, resume_from=folder)
-    assert_same(resumed, whole)
-    assert len(list(folder.iterdir())) == 9
+    assert names_in(folder) == leaves(0, 1, 2)
+    heard, listen = stopping_in(-1)
+    resumed = TreeRFMRegressor(**OPTIONS | {"n_jobs": 2, "callbacks": [listen]})
+    assert_same(resumed.fit(X, Y, resume_from=folder), whole)
+    assert names_in(folder) == leaves(*range(8))
+    # Of the leaves that were done nothing is told again.
+    assert heard
+    assert min(heard) == 2
+
+
+def test_a_fit_that_fails_ends_its_leaves(tmp_path: Path) -> None:
+    """Also where its exception is kept, as Python's prompt does, and with it the fit's frames."""
+    options = OPTIONS | {"n_jobs": 2, "max_leaf_size": 40}
+    heard, stop = stopping_in(1)
+    with pytest.raises(KeyboardInterrupt) as error:
+        TreeRFMRegressor(**options, callbacks=[stop]).fit(X, Y, checkpoint=tmp_path)
+    assert error.traceback
+    there = names_in(tmp_path)
+    time.sleep(0.5)
+    assert names_in(tmp_path) == there
+    assert len(there) < 12
+    assert max(heard) == 1
+
+
+def test_threads_of_a_failed_fit_are_not_in_the_way_of_the_next(tmp_path: Path) -> None:
+    heard, stop = stopping_in(0)
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        broken = TreeRFMRegressor(**OPTIONS | {"n_jobs": None, "callbacks": [stop]})
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
+        other = OPTIONS | {"n_jobs": None, "alpha": 0.2}
+        model = TreeRFMRegressor(**other).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
+        time.sleep(0.3)
+    assert 0 in heard
+    assert_same(TreeRFMRegressor(**other).fit(X, Y, resume_from=tmp_path), model)
+
+
+def test_warnings_of_other_processes_are_heard() -> None:
+    smooth = {"exponent": 2.0, "bandwidth": 100.0, "alpha": 1e-10, "n_iter": 0}
+    said = []
+    for jobs in (1, 2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            TreeRFMRegressor(**OPTIONS | smooth | {"n_jobs": jobs}).fit(X, Y)
+        said.append([(str(warning.message), warning.category) for warning in caught])
+    assert any("not positive definite in float32" in message for message, _ in said[0])
+    assert said[0] == said[1]
 
 
 def test_another_folder_gets_what_the_first_has(tmp_path: Path) -> None:
@@ -158,7 +210,7 @@ def test_another_folder_gets_what_the_first_has(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         TreeRFMRegressor(**OPTIONS, callbacks=[stop]).fit(X, Y, checkpoint=first)
     second.mkdir()
-    (second / "leaf-0007.checkpoint").write_text("of an earlier fit")
+    (second / f"leaf-0007-{'0' * 16}.checkpoint").write_text("of an earlier fit")
     (second / "notes.txt").write_text("somebody's")
     _, stop = stopping_in(5)
     kept = {path.name: path.read_bytes() for path in first.iterdir()}
@@ -167,24 +219,14 @@ def test_another_folder_gets_what_the_first_has(tmp_path: Path) -> None:
             X, Y, resume_from=first, checkpoint=second
         )
     assert {path.name: path.read_bytes() for path in first.iterdir()} == kept
-    names = {path.name for path in second.iterdir()}
-    assert names == {
-        "trees.checkpoint",
-        "notes.txt",
-        *(f"leaf-000{i}.checkpoint" for i in range(6)),
-    }
+    assert names_in(second) == {"notes.txt", *leaves(*range(6))}
     heard, listen = stopping_in(-1)
     model = TreeRFMRegressor(**OPTIONS, callbacks=[listen]).fit(X, Y, resume_from=second)
     assert_same(model, TreeRFMRegressor(**OPTIONS).fit(X, Y))
     assert min(heard) == 5
     # a new fit leaves nothing of the old one, and what is not its own
     TreeRFMRegressor(**OPTIONS | {"n_trees": 1}).fit(X, Y, checkpoint=second)
-    names = {path.name for path in second.iterdir()}
-    assert names == {
-        "trees.checkpoint",
-        "notes.txt",
-        *(f"leaf-000{i}.checkpoint" for i in range(4)),
-    }
+    assert names_in(second) == {"notes.txt", *leaves(*range(4))}
 
 
 def test_a_disk_that_gets_full_ends_no_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +244,7 @@ def test_a_disk_that_gets_full_ends_no_fit(tmp_path: Path, monkeypatch: pytest.M
         model.fit(X, Y, checkpoint=tmp_path / "state")
     said = "\n".join(str(warning.message) for warning in caught)
     for leaf in range(8):
-        told = re.search(rf"leaf-000{leaf}\.checkpoint' could not be written .*No space left", said)
+        told = re.search(rf"leaf-000{leaf}-.* could not be written .*No space left", said)
         assert bool(told) == (leaf >= 2)
     monkeypatch.undo()
     assert_same(model, TreeRFMRegressor(**OPTIONS).fit(X, Y))
@@ -230,15 +272,31 @@ def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
         TreeRFMRegressor(**OPTIONS | {"n_trees": 3}).fit(X, Y, resume_from=folder)
     with pytest.raises(CheckpointError, match="estimator=TreeRFMRegressor"):
         TreeRFMClassifier(**OPTIONS).fit(X, LABELS, resume_from=folder)
-    with pytest.raises(CheckpointError, match=r"leaf-0000.*to another X"):
+    with pytest.raises(CheckpointError, match=r"state'.*to another X"):
         TreeRFMRegressor(**OPTIONS).fit(X + np.float32(0.01), Y, resume_from=folder)
-    with pytest.raises(CheckpointError, match=r"leaf-0000.*to another y"):
+    with pytest.raises(CheckpointError, match=r"state'.*to another y"):
         TreeRFMRegressor(**OPTIONS).fit(X, Y + np.float32(1e-3), resume_from=folder)
-    damaged = folder / "leaf-0001.checkpoint"
+    with pytest.raises(CheckpointError, match=r"state'.*to another sample_weight"):
+        TreeRFMRegressor(**OPTIONS).fit(X, Y, WEIGHT, resume_from=folder)
+    with pytest.raises(CheckpointError, match=r"state'.*to another X_val"):
+        TreeRFMRegressor(**OPTIONS).fit(X, Y, X_val=X[:150], y_val=Y[:150], resume_from=folder)
+    with pytest.raises(CheckpointError, match="random_state=3, and this one has random_state=None"):
+        TreeRFMRegressor(**OPTIONS | {"random_state": None}).fit(X, Y, resume_from=folder)
+    with pytest.raises(ValueError, match="X has 3 features"):
+        TreeRFMRegressor(**OPTIONS).fit(X, Y, X_val=X[:, :3], y_val=Y, checkpoint=folder)
+    with pytest.raises(ValueError, match="checkpoint is an empty path"):
+        model.fit(X, Y, checkpoint="")
+    with pytest.raises(IsADirectoryError, match="is a folder, as the checkpoint of a tree is"):
+        fastrfm.RFMRegressor(**PAPERS).fit(X, Y, resume_from=folder)
+    # Nothing of that has harmed the checkpoint.
+    heard, listen = stopping_in(-1)
+    TreeRFMRegressor(**OPTIONS, callbacks=[listen]).fit(X, Y, resume_from=folder)
+    assert not heard
+    (damaged,) = folder.glob("leaf-0001-*.checkpoint")
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"leaf-0001\.checkpoint"):
+    with pytest.raises(CheckpointError, match="leaf-0001-"):
         TreeRFMRegressor(**OPTIONS).fit(X, Y, resume_from=folder)
 
 

@@ -150,7 +150,3 @@ class RemoteTable(ABC):
     @abstractmethod
     def encoded(self, encoder: TableEncoder, device: str) -> RemoteRows:
         """Return all rows encoded; passes over them run on `device` where they are."""
-
-    @abstractmethod
-    def cancel(self) -> None:
-        """Have the other processes give up what they do for these rows, and for encoded ones."""

@@ -35,8 +35,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises
     ------
-    FileNotFoundError
-        If there is none.
+    FileNotFoundError, IsADirectoryError
+        If there is none, or a folder.
     CheckpointError
         If the file is none, or not as it was written.
     """
@@ -45,6 +45,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no checkpoint {os.fspath(path)!r} to resume from; fit without resume_from"
+        ) from error
+    except IsADirectoryError as error:
+        raise IsADirectoryError(
+            f"resume_from={os.fspath(path)!r} is a folder, as the checkpoint of a tree is, and "
+            "that of another fit is a file; name the file"
         ) from error
     except (CheckpointError, ModelFileError) as error:
         raise cannot_resume(path, error) from error
@@ -205,7 +210,8 @@ class FileKeeper(Keeper):
         try:
             self._write(unfinished)
         except (OSError, MemoryError) as error:
-            # Hours of work are not to be lost for that.
+            # Hours of work are not to be lost for that; the next try is an interval later.
+            self._written, self._steps_since = perf_counter(), 0
             reason = str(error) or type(error).__name__
             warnings.warn(
                 f"the checkpoint {os.fspath(self._path)!r} could not be written ({reason}); the "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from fastrfm.remote import RemoteRows
 if TYPE_CHECKING:
     from fastrfm.problem import Problem, Validation
 
-__all__ = ["CheckpointError", "Identity", "identity_of", "parameters_of"]
+__all__ = ["CheckpointError", "Identity", "identity_of", "identity_of_pieces", "key_of"]
+
+Array = NDArray[Any]
 
 # Parameters that do not matter for what a fit comes to: the state of a generator is in the file,
 # time is that of the run, and a device or jobs change no more than last bits.
@@ -48,12 +51,13 @@ class Identity:
 
     def check(self, saved: Identity) -> None:
         """Raise `CheckpointError` unless the checkpoint's identity is this one."""
-        for name, value in self.parameters.items():
-            if saved.parameters.get(name) != value:
+        # The seed is among them where it is a number.
+        for name in [*self.parameters, *(saved.parameters.keys() - self.parameters.keys())]:
+            ours, theirs = (_shown(which.parameters.get(name)) for which in (self, saved))
+            if self.parameters.get(name) != saved.parameters.get(name):
                 raise CheckpointError(
-                    f"it is of a fit with {name}={_shown(saved.parameters.get(name))}, and this "
-                    f"one has {name}={_shown(value)}; give it what it had, or fit anew without "
-                    "resume_from"
+                    f"it is of a fit with {name}={theirs}, and this one has {name}={ours}; give it "
+                    "what it had, or fit anew without resume_from"
                 )
         for name, digest in self.data.items():
             if saved.data.get(name) != digest:
@@ -63,7 +67,7 @@ class Identity:
                 )
 
 
-def parameters_of(estimator: Any) -> dict[str, str]:
+def _parameters_of(estimator: Any) -> dict[str, str]:
     """Return an estimator's class, and those of its parameters that matter, as text."""
     parameters = {"estimator": type(estimator).__name__}
     for name, value in estimator.get_params(deep=False).items():
@@ -76,7 +80,7 @@ def parameters_of(estimator: Any) -> dict[str, str]:
 
 def identity_of(estimator: Any, problem: Problem, validation: Validation | None) -> Identity:
     """Return the identity of the fit of an estimator (`BaseRFM`) to a problem."""
-    parameters = parameters_of(estimator)
+    parameters = _parameters_of(estimator)
     # Weights first: they also change how columns are scaled.
     weights = {"weight": problem.sample_weight, "unit": problem.unit_weight}
     data = {
@@ -92,12 +96,34 @@ def identity_of(estimator: Any, problem: Problem, validation: Validation | None)
     return Identity(parameters, data)
 
 
+def identity_of_pieces(estimator: Any, data: Mapping[str, Iterable[Array]]) -> Identity:
+    """Return the identity of a fit to arrays that are given in pieces; any of them may be empty."""
+    digests = {}
+    for name, pieces in data.items():
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(f"{piece.dtype.str} {piece.shape} ".encode())
+            digest.update(np.ascontiguousarray(piece).data)
+        digests[name] = digest.hexdigest()
+    return Identity(_parameters_of(estimator), digests)
+
+
+def key_of(identity: Identity, random_numbers: Mapping[str, Any]) -> str:
+    """Return a name for a fit: its own, unless identity and random numbers are another's too."""
+    content = [identity.parameters, identity.data, random_numbers]
+    text = json.dumps(content, sort_keys=True, default=lambda array: array.tolist())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _text(value: Any) -> str:
     """Return a parameter as text that equal ones share, as 2 and 2.0, a list and an array."""
     if hasattr(value, "tolist"):  # NumPy's
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        entries = sorted(f"{_text(name)}: {_text(entry)}" for name, entry in value.items())
+        return f"{{{', '.join(entries)}}}"
     whole = isinstance(value, float) and value.is_integer()
     return repr(int(value) if whole else value)
 
@@ -121,5 +147,6 @@ def _digest(arrays: Mapping[Any, NDArray[Any] | None]) -> str:
 
 
 def _shown(text: str | None) -> str:
-    text = str(text)
+    if text is None:
+        return "None or a generator"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."

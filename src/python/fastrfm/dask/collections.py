@@ -151,10 +151,6 @@ class CollectionRows(RemoteTable):
         self._cluster.gather(self._cluster.map(tasks.size, futures))
         return ShardedRows(self._cluster, futures, ranges, width, dtype, device)
 
-    def cancel(self) -> None:
-        """Have the workers drop what they have of the rows, and start no more tasks."""
-        self._cluster.cancel()
-
     def _local(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Return, for each part, the numbers in it of rows that are in order."""
         ends = np.cumsum(self._sizes)

@@ -211,20 +211,21 @@ class BaseRFM(Movable, ABC, Parameters):
             validation = Validation(problem.of_rows(held_out), rows)
 
         members = [Member(kind.columns, self._settings(kind, weight)) for kind in kinds_]
-        keeper.begin(partial(identity_of, self, problem, validation))
         place = fit_place(self.device, problem, members, data_device)
-        with nullcontext() if remote is not None else place as number, watch.running():
-            ensemble = fit_ensemble(
-                problem,
-                members,
-                self._loss(),
-                validation=validation,
-                shrinkage_rows=self._shrinkage_rows,
-                rng=rng,
-                watch=watch,
-            )
-            self._calibrate(problem, ensemble, rng, watch)
-            watch.end()
+        with nullcontext() if remote is not None else place as number:
+            keeper.begin(partial(identity_of, self, problem, validation))
+            with watch.running():
+                ensemble = fit_ensemble(
+                    problem,
+                    members,
+                    self._loss(),
+                    validation=validation,
+                    shrinkage_rows=self._shrinkage_rows,
+                    rng=rng,
+                    watch=watch,
+                )
+                self._calibrate(problem, ensemble, rng, watch)
+                watch.end()
         self._store(problem, ensemble, encoders)
         self._go_to(number)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike
@@ -69,6 +70,8 @@ class Checkpointing:
             path = getattr(self, name)
             if path is not None and not isinstance(path, (str, PathLike)):
                 raise TypeError(f"{name} must be a path or None; got {path!r}")
+            if path is not None and not os.fspath(path):
+                raise ValueError(f"{name} is an empty path")
         minutes = self.checkpoint_minutes
         if minutes is not None:
             minutes = check_number("checkpoint_minutes", minutes, low=0, low_ok=True)

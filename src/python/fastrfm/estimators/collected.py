@@ -46,16 +46,17 @@ def opened(X: Any, solver: str) -> Iterator[Any]:
     if not is_collection(X) or solver == "cholesky":
         yield collected(X)
         return
-    rows: RemoteTable = _part("collections").CollectionRows(X, _part("cluster").Cluster())
-    if solver == "auto" and len(rows) <= CHOLESKY_ROWS:
-        yield collected(X)
-        return
-    if not len(rows):
-        raise ValueError(f"X has no rows: shape {rows.shape}; at least 1 is needed")
+    cluster = _part("cluster").Cluster()
     try:
-        yield rows
+        rows: RemoteTable = _part("collections").CollectionRows(X, cluster)
+        if solver == "auto" and len(rows) <= CHOLESKY_ROWS:
+            yield collected(X)
+        elif not len(rows):
+            raise ValueError(f"X has no rows: shape {rows.shape}; at least 1 is needed")
+        else:
+            yield rows
     except BaseException:
-        rows.cancel()
+        cluster.cancel()
         raise
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from time import perf_counter
 from typing import Any
 
@@ -87,14 +87,32 @@ class LeafWatch:
         self._time_limit = time_limit
         self._lock = Lock()
         self._stopped = False
+        self._failed = False
 
-    def callbacks_of(self, leaf: int) -> list[Callback] | None:
+    @property
+    def listens(self) -> bool:
+        """Whether there are callbacks."""
+        return bool(self._callbacks)
+
+    def callbacks_of(self, leaf: int) -> list[Callback]:
         """Return the callbacks of a leaf that is fitted in this process."""
-        return [lambda entry: self.tell(leaf, entry)] if self._callbacks else None
+        return [lambda entry: self.tell(leaf, entry)]
+
+    def fail(self) -> None:
+        """Hear that the fit has failed: threads that fit leaves yet are to end."""
+        self._failed = True
 
     def tell(self, leaf: int, entry: dict[str, Any]) -> bool:
-        """Call the callbacks; return whether one of them has ended the fit."""
+        """Call the callbacks; return whether one of them has ended the fit.
+
+        Raises
+        ------
+        RuntimeError
+            If the fit has failed, for nobody to hear: a thread can only end by itself.
+        """
         with self._lock:
+            if self._failed:
+                raise RuntimeError("the fit of the tree has failed")
             for callback in self._callbacks:
                 answer = callback({**entry, "leaf": leaf})
                 if isinstance(answer, bool | np.bool_) and answer:
@@ -172,9 +190,9 @@ def fit_leaves(
 
     def tasks() -> Iterator[Any]:
         for number in range(len(sizes)):
-            callbacks = watch.callbacks_of(names[number]) if shares_memory else None
+            listens = watch.callbacks_of(names[number]) if shares_memory else watch.listens
             limit = watch.limit_of(work[number], left[number], jobs)
-            yield data(number), callbacks, limit, keeper.leaf(names[number])
+            yield data(number), listens, limit, keeper.leaf(names[number])
 
     if alone:
         return watch.watched((_fit_leaf(leaf, *task) for task in tasks()), sizes)
@@ -186,16 +204,30 @@ def fit_leaves(
         pre_dispatch=jobs,
         return_as="generator" if as_they_come else "list",
     )
-    fitted = parallel(delayed(_fit_leaf)(leaf, *task, threads=threads) for task in tasks())
+    fit = delayed(_fit_leaf if shares_memory else _fit_leaf_elsewhere)
+    fitted = parallel(fit(leaf, *task, threads=threads) for task in tasks())
 
     def told() -> Iterator[BaseRFM]:
-        for number, one in enumerate(fitted):
-            if not shares_memory:
-                for entry in (e for member in one.members_ for e in member.history_):
-                    watch.tell(names[number], entry)
-            yield one
+        if shares_memory:
+            yield from fitted
+            return
+        for name, one in zip(names, fitted, strict=True):
+            for message, category in one.warnings:
+                warnings.warn(message, category, stacklevel=2)
+            for entry in one.entries:
+                watch.tell(name, entry)
+            yield one.leaf
 
-    return watch.watched(told(), sizes)
+    try:
+        return watch.watched(told(), sizes)
+    except BaseException:
+        # Or a traceback that is kept would keep the leaves yet to come going.
+        watch.fail()
+        if as_they_come:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", r".*tasks .* have been", UserWarning)
+                fitted.close()
+        raise
 
 
 def _fit_leaf(
@@ -213,3 +245,30 @@ def _fit_leaf(
     # What any leaf's rows fit by themselves, whatever was left of the time.
     fitted.set_params(time_limit=leaf.time_limit, callbacks=None)
     return fitted
+
+
+@dataclass(frozen=True)
+class _FromElsewhere:
+    """A leaf of another process, what its callbacks would have heard, and what it warned of."""
+
+    leaf: BaseRFM
+    entries: list[dict[str, Any]]
+    warnings: list[tuple[str, type[Warning]]]
+
+
+def _fit_leaf_elsewhere(
+    leaf: BaseRFM,
+    data: LeafData,
+    listens: bool,
+    time_limit: float | None,
+    checkpoint: LeafCheckpoint,
+    threads: int | None = None,
+) -> _FromElsewhere:
+    entries: list[dict[str, Any]] = []
+    callbacks: list[Callback] | None = [lambda entry: entries.append(entry)] if listens else None
+    # Filters are those of all threads: of a worker with several (Dask's) warnings stay there.
+    alone = current_thread() is main_thread()
+    with warnings.catch_warnings(record=True) if alone else nullcontext() as caught:
+        fitted = _fit_leaf(leaf, data, callbacks, time_limit, checkpoint, threads)
+    said = [(str(warning.message), warning.category) for warning in caught or []]
+    return _FromElsewhere(fitted, entries, said)

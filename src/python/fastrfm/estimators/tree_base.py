@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -180,14 +181,26 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
             plain.set_params(class_weight=of_class)
         validation = None
         if X_val is not None:
-            plain._encode_targets(y_val)
+            Y_val = plain._encode_targets(y_val)
             check_consistent_length(X_val, y_val)
             values = np.asarray(y_val)
             if hasattr(self, "classes_"):
                 values = values.ravel()  # of a column it has been warned
             validation = Rows(X_val, values, class_weights_of(y_val, rows.y, unit))
         self._split_encoder: TableEncoder = encoder
-        keeper.begin(self)
+
+        def data() -> dict[str, Iterable[NDArray[Any]]]:
+            judging = [] if validation is None else validation.pieces(encoder, self)
+            of_judging = [] if validation is None else [Y_val, _or_none(validation.weight)]
+            return {
+                "sample_weight": [_or_none(rows.weight), _or_none(unit)],
+                "X": rows.pieces(encoder, self),
+                "y": [Y],
+                "X_val": judging,
+                "y_val": of_judging,
+            }
+
+        keeper.begin(self, data)
 
         everything = np.arange(len(rows))
         if len(rows) <= self.max_leaf_size:
@@ -348,6 +361,11 @@ class BaseTree(MovableLeaves, ABC, BaseEstimator):
     @abstractmethod
     def _coded(self, y: NDArray[Any]) -> NDArray[np.float64]:
         """See `Targets`."""
+
+
+def _or_none(array: NDArray[Any] | None) -> NDArray[Any]:
+    """Return an array that stands for none."""
+    return np.empty(0) if array is None else array
 
 
 def _rows_of(X: Any) -> Any:

@@ -1,15 +1,16 @@
 """The checkpoint of a tree: a folder with the state of the fit of each leaf.
 
-What a leaf comes to follows from its own rows and parameters, and its file has digests of both. So
-a fit that goes on grows the same trees again, takes the leaves that are done from their files, and
-can take none that would be another.
+What a leaf comes to follows from the data, the parameters and the random numbers of the fit, and a
+key made of them is in the name of its file. So a fit that goes on grows the same trees again and
+takes the leaves that are done from their files; and what is left of another fit, a process that
+still writes included, is not in its way.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LeafCheckpoint", "TreeKeeper"]
 
-# The parameters, and the random numbers at the beginning.
+# The identity of the fit, and the random numbers at the beginning.
 _TREES = "trees.checkpoint"
-_LEAF = re.compile(r"leaf-\d{4,}\.checkpoint")
+_LEAF = re.compile(r"leaf-\d{4,}-[0-9a-f]{16}\.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,18 @@ class TreeKeeper:
             except CheckpointError as error:
                 raise cannot_resume(self._source, error) from None
         self._random_numbers = self.rng.get_state(legacy=False)
+        self._key = ""
 
-    def begin(self, estimator: Any) -> None:
-        """Check that what was saved is of this estimator, and prepare the folder.
+    def begin(self, estimator: Any, data: Callable[[], Mapping[str, Iterable[Any]]]) -> None:
+        """Check that what was saved is of this fit, and prepare the folder.
 
         It is made if need be. Files of leaves in it that are not gone on from are removed.
+
+        Parameters
+        ----------
+        estimator : TreeRFMRegressor or TreeRFMClassifier
+        data : callable
+            Returns pieces of arrays, by the names of the arguments of `fit`.
 
         Raises
         ------
@@ -105,13 +113,12 @@ class TreeKeeper:
         if self._folder is None:
             return
         from fastrfm.checkpoints.file_keeper import cannot_resume
-        from fastrfm.checkpoints.identity import CheckpointError, Identity, parameters_of
+        from fastrfm.checkpoints.identity import CheckpointError, identity_of_pieces, key_of
         from fastrfm.checkpoints.states import Checkpoint, checkpoint_state
         from fastrfm.persistence.atomic import replacing
         from fastrfm.persistence.container import write_container
 
-        # Each leaf's file has the digests of its data.
-        identity = Identity(parameters_of(estimator), {})
+        identity = identity_of_pieces(estimator, data())
         if self._source is not None and self._saved is not None:
             try:
                 identity.check(self._saved.identity)
@@ -125,10 +132,11 @@ class TreeKeeper:
         self._folder.mkdir(exist_ok=True)
         if self._source is None or not os.path.samefile(self._source, self._folder):
             for path in _leaf_files(self._folder):
-                path.unlink()
+                path.unlink(missing_ok=True)
             for path in [] if self._source is None else _leaf_files(self._source):
                 with replacing(self._folder / path.name) as copy:
                     copyfile(path, copy)
+        self._key = key_of(identity, self._random_numbers)
         state = Checkpoint(identity, self._random_numbers)
         write_container(self._folder / _TREES, *checkpoint_state(state))
 
@@ -136,7 +144,7 @@ class TreeKeeper:
         """Return where the state of a leaf is kept, by its number through all trees."""
         if self._folder is None:
             return LeafCheckpoint()
-        path = self._folder / f"leaf-{number:04d}.checkpoint"
+        path = self._folder / f"leaf-{number:04d}-{self._key}.checkpoint"
         return LeafCheckpoint(path, self._minutes, self._steps)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -91,10 +91,21 @@ class Rows:
         if self.numbers is None:
             return encoder.transform(self.table, estimator=owner)
         found = np.empty((len(self), len(encoder.source_)), encoder.dtype_)
-        for part in gen_batches(len(self), PREDICT_ROWS):
-            chunk = take_rows(self.table, self.numbers[part])
-            found[part] = encoder.transform(chunk, estimator=owner)
+        for part, piece in zip(self._parts(), self.pieces(encoder, owner), strict=True):
+            found[part] = piece
         return found
+
+    def pieces(self, encoder: TableEncoder, owner: Any) -> Iterator[Array]:
+        """Yield the rows encoded, some at a time."""
+        for part in self._parts():
+            numbers = (
+                np.arange(part.start, part.stop) if self.numbers is None else self.numbers[part]
+            )
+            yield encoder.transform(take_rows(self.table, numbers), estimator=owner)
+
+    def _parts(self) -> Iterator[slice]:
+        parts: Iterator[slice] = gen_batches(len(self), PREDICT_ROWS)
+        return parts
 
     def __len__(self) -> int:
         return len(self.y)
