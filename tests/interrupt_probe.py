@@ -7,6 +7,7 @@ same clock in every process of a machine), or "finished" if the op was too short
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -35,6 +36,8 @@ def say(line: str) -> None:
 
 def run(case: str) -> None:
     """Prepare the arrays, announce the op, run it."""
+    # A process that was started in the background may ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     n, m, d, norm = CASES[case]
     op = case.split("-")[0]
     rng = np.random.default_rng(0)
