@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import joblib
@@ -179,17 +180,42 @@ def test_a_fit_that_fails_ends_its_leaves(tmp_path: Path) -> None:
     assert max(heard) == 1
 
 
-def test_threads_of_a_failed_fit_are_not_in_the_way_of_the_next(tmp_path: Path) -> None:
-    heard, stop = stopping_in(0)
+def test_threads_of_a_failed_fit_are_not_in_the_way_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them is about to write as the fit fails, and does when the next fit is done."""
+    waits, goes_on, has_written = Event(), Event(), Event()
+    write = keepers.write_container
+
+    def slow(path: Any, *content: Any) -> None:
+        late = Path(path).name.startswith("leaf-0001") and not waits.is_set()
+        if late:
+            waits.set()
+            assert goes_on.wait(60)
+        write(path, *content)
+        if late:
+            has_written.set()
+
+    def stop(entry: dict[str, Any]) -> None:
+        heard.append(entry["leaf"])
+        assert waits.wait(60)
+        raise KeyboardInterrupt
+
+    heard: list[int] = []
+    monkeypatch.setattr(keepers, "write_container", slow)
     with joblib.parallel_config(backend="threading", n_jobs=2):
-        broken = TreeRFMRegressor(**OPTIONS | {"n_jobs": None, "callbacks": [stop]})
+        options = OPTIONS | {"n_jobs": None}
+        broken = TreeRFMRegressor(**options, callbacks=[stop])
         with pytest.raises(KeyboardInterrupt):
-            broken.fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
-        other = OPTIONS | {"n_jobs": None, "alpha": 0.2}
-        model = TreeRFMRegressor(**other).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
-        time.sleep(0.3)
-    assert 0 in heard
-    assert_same(TreeRFMRegressor(**other).fit(X, Y, resume_from=tmp_path), model)
+            broken.fit(X, Y, checkpoint=tmp_path)
+        assert not goes_on.is_set()
+        other = options | {"alpha": 0.2}
+        model = TreeRFMRegressor(**other).fit(X, Y, checkpoint=tmp_path)
+        goes_on.set()
+        assert has_written.wait(60)
+        time.sleep(0.2)
+        assert heard == [0]  # the thread has ended
+        assert_same(TreeRFMRegressor(**other).fit(X, Y, resume_from=tmp_path), model)
 
 
 def test_warnings_of_other_processes_are_heard() -> None:
